@@ -1,0 +1,104 @@
+"""What a run leaves behind: goals with their results, attempts, and the whole run.
+
+The loop fills these, the report reads them, and `result.json` is them written down. Doses are Gy (plan total).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bridge import model
+
+
+class GoalStatus(StrEnum):
+    MET = "met"
+    ACCEPTABLE = "acceptable"
+    """Outside the goal, inside its acceptable variation."""
+    MISSED = "missed"
+    NOT_EVALUABLE = "not_evaluable"
+    """Structure absent or empty, or no dose; never counted as met."""
+
+
+@dataclass(frozen=True)
+class GoalResult:
+    """One goal of the protocol against one dose."""
+
+    structure: str
+    metric: str
+    """TG-263 style, e.g. ``D95%[Gy]``."""
+    comparator: str
+    """``<=`` or ``>=``."""
+    limit: float
+    unit: str
+    rank: int
+    """1 must, 2 should, 3 wish."""
+    status: GoalStatus
+    value: float | None = None
+    acceptable: float | None = None
+    note: str = ""
+    """Why it could not be evaluated, or what to know about the value (overlap, cut by the scan)."""
+    source: str = ""
+    """Where the limit comes from."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One time round the loop: what was asked, what came out."""
+
+    number: int
+    """1, 2, ..."""
+    rationale: str
+    changes: tuple[str, ...]
+    """The proposal's changes, one readable line each."""
+    objectives: tuple[model.Objective, ...]
+    goals: tuple[GoalResult, ...]
+    dvhs: Mapping[str, model.Dvh]
+    """Structure label -> curve."""
+    dose: model.DoseInfo
+    iterations: int
+    total_value: float
+    seconds: float
+    tps_calls: int
+    snapshot: str
+    kept: bool
+    """This attempt was the best so far when it was made."""
+    normalization_percent: float | None = None
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """Goals that pulled against each other, and what was seen."""
+
+    goals: tuple[str, ...]
+    explanation: str
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A whole run."""
+
+    case: str
+    protocol: str
+    planner: str
+    seed: int | None
+    attempts: tuple[Attempt, ...]
+    best: int
+    """Number of the attempt whose plan was restored at the end."""
+    stop_reason: str
+    conflicts: tuple[Conflict, ...]
+    seconds: float
+    tps_calls: int
+    plan: model.Plan
+    beams: tuple[model.Beam, ...]
+    structures: tuple[model.Structure, ...]
+    findings: tuple[model.Finding, ...]
+    server: model.ServerInfo
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Things a reader must know: empty helpers left out, prescription differences, limits of the algorithm."""
+
+    @property
+    def best_attempt(self) -> Attempt:
+        return next(a for a in self.attempts if a.number == self.best)

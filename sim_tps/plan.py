@@ -1,0 +1,98 @@
+"""What is planned: beams, prescription, objectives, and the dose they led to.
+
+Everything is plain, frozen data; `sim_tps.tps` changes a plan by replacing it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_tps.geometry import Grid, Vector
+
+
+class ObjectiveType(Enum):
+    """The penalties the optimiser knows; `sim_tps.optimise.objectives` gives their formulas."""
+
+    LOWER = "lower"
+    """Dose-volume: at least ``volume_percent`` of the structure gets ``dose_gy``."""
+    UPPER = "upper"
+    """Dose-volume: at most ``volume_percent`` of the structure gets more than ``dose_gy``."""
+    MAX = "max"
+    MIN = "min"
+    MEAN = "mean"
+    """Upper limit of the mean dose."""
+    EUD_UPPER = "eud-upper"
+    EUD_LOWER = "eud-lower"
+    UNIFORM = "uniform"
+    FALL_OFF = "fall-off"
+    """Normal-tissue fall-off from the targets' edge."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One term of the optimiser's sum: priority x mean squared one-sided violation, dose in Gy (plan total)."""
+
+    id: str
+    type: ObjectiveType
+    structure: str
+    priority: float
+    """0..1000."""
+    dose_gy: float
+    volume_percent: float | None = None
+    """LOWER and UPPER only."""
+    a: float | None = None
+    """EUD only: gEUD = (mean of dose^a)^(1/a)."""
+    end_dose_gy: float | None = None
+    """FALL_OFF only: the dose far away; ``dose_gy`` is the dose at ``distance_mm`` from the target."""
+    distance_mm: float | None = None
+    fall_off_per_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Beam:
+    """One static field, angles in IEC 61217 degrees."""
+
+    id: str
+    isocentre_mm: Vector
+    gantry_deg: float
+    collimator_deg: float = 0.0
+    couch_deg: float = 0.0
+
+
+@dataclass(frozen=True)
+class TargetDose:
+    """What one target is prescribed over all fractions."""
+
+    structure: str
+    total_gy: float
+
+
+@dataclass(frozen=True)
+class Prescription:
+    fraction_count: int
+    targets: tuple[TargetDose, ...]
+
+
+@dataclass(frozen=True)
+class TargetCoverage:
+    """Scale the dose so that ``volume_percent`` of ``structure`` gets exactly ``dose_gy``."""
+
+    structure: str
+    volume_percent: float
+    dose_gy: float
+
+
+@dataclass(frozen=True, eq=False)
+class Dose:
+    """A dose distribution and what it is."""
+
+    gy: NDArray[np.float32]
+    """Plan total after normalisation, [z, y, x]."""
+    grid: Grid
+    kind: str
+    """``intermediate`` or ``imported``."""
+    algorithm: str
