@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 Vector = tuple[float, float, float]
 
-# ---------------------------------------------------------------------------------------------------- the server
+# ------------------------------------------------------------------------------------------ the server
 
 
 class ServerState(Enum):
@@ -79,6 +79,8 @@ class Limits:
     max_lease_s: float
     max_dose_gy: float
     min_grid_mm: float
+    max_plan_label_length: int = 64
+    max_structure_label_length: int = 64
 
 
 class PenaltyForm(Enum):
@@ -118,7 +120,7 @@ class ServerInfo:
     read_only: bool
 
 
-# ---------------------------------------------------------------------------------------------------- sessions
+# ------------------------------------------------------------------------------------------ sessions
 
 
 class SessionMode(Enum):
@@ -149,6 +151,8 @@ class ChangeKind(Enum):
     PLAN_COPIED = 2
     PLAN_CHANGED = 3
     STRUCTURE_CREATED = 4
+    PLAN_DELETED = 5
+    STRUCTURE_DELETED = 6
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ class PendingChanges:
     confirmed: bool
 
 
-# ---------------------------------------------------------------------------------------------------- patients, structures
+# ------------------------------------------------------------------------------------------ patients, structures
 
 
 @dataclass(frozen=True)
@@ -235,7 +239,7 @@ class Derivation:
     outer_mm: float = 0.0
 
 
-# ---------------------------------------------------------------------------------------------------- plans
+# ------------------------------------------------------------------------------------------ plans
 
 
 class PlanState(Enum):
@@ -413,7 +417,7 @@ class Snapshot:
     plan_etag: str
 
 
-# ---------------------------------------------------------------------------------------------------- objectives
+# ------------------------------------------------------------------------------------------ objectives
 
 
 class ObjectiveRole(Enum):
@@ -559,7 +563,7 @@ class Objective:
     """Weighted value after the last optimisation, where the TPS gives one."""
 
 
-# ---------------------------------------------------------------------------------------------------- optimisation, dose
+# ------------------------------------------------------------------------------------------ optimisation, dose
 
 
 class StartPoint(Enum):

@@ -36,3 +36,7 @@ class Unsupported(TpsError):
 
 class Cancelled(TpsError):
     """A running calculation was stopped at the caller's request."""
+
+
+class DamagedData(TpsError):
+    """Stored data is missing or is not what was written."""

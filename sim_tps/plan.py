@@ -61,6 +61,7 @@ class Beam:
     gantry_deg: float
     collimator_deg: float = 0.0
     couch_deg: float = 0.0
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ class Prescription:
     fraction_count: int
     targets: tuple[TargetDose, ...]
 
+    @property
+    def highest_gy(self) -> float:
+        """The highest of the targets' doses; 0 where nothing is prescribed."""
+        return max((target.total_gy for target in self.targets), default=0.0)
+
 
 @dataclass(frozen=True)
 class TargetCoverage:
@@ -86,13 +92,63 @@ class TargetCoverage:
     dose_gy: float
 
 
+@dataclass(frozen=True)
+class Percent:
+    """Multiply the optimiser's dose by ``percent`` / 100."""
+
+    percent: float
+
+
+Normalization = TargetCoverage | Percent | None
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """Everything about a plan that a person chose; the arrays that follow from it are in `Plan`."""
+
+    id: str
+    label: str
+    patient: str
+    machine: str
+    beams: tuple[Beam, ...]
+    prescription: Prescription
+    dose_grid_mm: float | None
+    """None: the image's own voxels."""
+    optimization_grid_mm: float | None
+    """None: the dose grid."""
+    beamlet_mm: float
+    objectives: tuple[Objective, ...] = ()
+    normalization: Normalization = None
+    made_by: tuple[tuple[str, str], ...] = ()
+    """Who made it from what, as (key, value) pairs of the caller's own."""
+
+
 @dataclass(frozen=True, eq=False)
 class Dose:
     """A dose distribution and what it is."""
 
     gy: NDArray[np.float32]
-    """Plan total after normalisation, [z, y, x]."""
+    """Plan total, [z, y, x]."""
     grid: Grid
     kind: str
-    """``intermediate`` or ``imported``."""
+    """``intermediate`` (fluence, no leaf sequence) or ``imported``."""
     algorithm: str
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A plan as it stands: settings, the fluence found for them, and the dose of that fluence."""
+
+    settings: PlanSettings
+    revision: int
+    """Grows with every change, also when an earlier state is restored."""
+    fluence: NDArray[np.float64] | None = None
+    """One weight per beamlet, beams in order; where a warm start begins."""
+    raw_dose: Dose | None = None
+    """Dose of ``fluence`` before normalisation."""
+    dose_revision: int | None = None
+    """The plan's revision when ``raw_dose`` was computed."""
+    scale: float = 1.0
+    """Normalised dose = ``scale`` x ``raw_dose``."""
+    values: tuple[tuple[str, float], ...] = ()
+    """Objective id -> weighted value after the last optimisation."""

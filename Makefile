@@ -1,0 +1,61 @@
+# beamwright: everything a fresh clone needs. `make help` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+TOOLS := .tools/bin
+
+.PHONY: help demo test test-all check types lint imports proto-check proto fix bench repl clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+demo: .venv/.installed  ## set up, plan the built-in brain SRS case over gRPC, name the report
+	$(BIN)/beamwright plan brain-srs --planner rules --out runs/demo
+
+test: check  ## lint, types, import contracts, proto check, fast tests
+	$(BIN)/pytest -m "not slow"
+
+test-all: .venv/.dev  ## every test that `make test` leaves out
+	$(BIN)/pytest -m slow
+
+check: lint types imports proto-check
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev
+	$(BIN)/mypy -p bridge -p agent
+
+imports: .venv/.dev
+	$(BIN)/lint-imports
+
+proto-check: .tools/.installed  ## contract style, no breaking change, generated code up to date
+	PATH="$(TOOLS):$$PATH" sh proto/check.sh
+
+proto: .tools/.installed  ## regenerate bridge/tps/v1 from proto/
+	PATH="$(TOOLS):$$PATH" sh proto/generate.sh
+
+fix: .venv/.dev  ## sort imports, format, mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev  ## time and memory of the engine on the built-in cases
+	$(BIN)/python -m tests.benchmarks.engine
+
+clean:  ## remove what the targets above made
+	rm -rf .venv .tools build runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+
+.venv/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("beamwright needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/.dev: .venv/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.tools/.installed: proto/requirements.txt
+	test -x $(TOOLS)/python || $(PYTHON) -m venv .tools
+	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check -r proto/requirements.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""The planning agent: clinical protocols, the loop, planners, trace and report."""

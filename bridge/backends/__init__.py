@@ -1,0 +1,1 @@
+"""Adapters: one TPS each behind the backend protocol."""

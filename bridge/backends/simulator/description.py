@@ -1,0 +1,89 @@
+"""What the simulator says of itself: capabilities, limits, priority scale, planning hints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from bridge import SPEC_VERSION, model
+
+_CAPABILITIES: Mapping[str, str] = {
+    "objective.dose-volume": "YES",
+    "objective.max-dose": "YES",
+    "objective.min-dose": "YES",
+    "objective.mean": "YES",
+    "objective.geud": "YES",
+    "objective.uniform": "YES",
+    "objective.normal-tissue": "YES",
+    "objective.evaluate": "YES",
+    "optimize.fluence-only": "YES",
+    "optimize.warm-start": "YES",
+    "optimize.problem.quadratic-penalty": "YES",
+    "operation.cancel.optimize": "CHECKPOINT",
+    "operation.cancel.calculate-dose": "CHECKPOINT",
+    "operation.progress": "ITERATION",
+    "plan.create": "YES",
+    "plan.copy": "YES",
+    "reads.during-operation": "YES",
+    "sequencing": "NONE",
+    "snapshot.restore": "FULL",
+    "structure.derived": "YES",
+    "structure.derived.scope": "STRUCTURE_SET",
+    "volume.dose": "YES",
+    "volume.image": "YES",
+    "volume.mask": "YES",
+}
+
+_LIMITS = model.Limits(
+    max_iterations=1000,
+    max_seconds=1800.0,
+    max_objectives=200,
+    max_beams=360,
+    max_lease_s=3600.0,
+    max_dose_gy=200.0,
+    min_grid_mm=0.8,
+)
+
+_SCALE = model.PriorityScale(
+    kind=model.PriorityScaleKind.LINEAR,
+    minimum=0.0,
+    maximum=1000.0,
+    default=50.0,
+    typical_minimum=5.0,
+    typical_maximum=400.0,
+    integer=False,
+)
+
+_HINTS = model.PlanningHints(
+    penalty_form=model.PenaltyForm.MEAN_SQUARED_VIOLATION,
+    normalised_by_structure_volume=True,
+    dose_between_objective_and_goal_percent=15.0,
+    warm_start_keeps_fluence=True,
+    texts=(
+        "Each objective adds priority x the mean over its structure of the squared violation in Gy.",
+        "The mean dilutes a hot spot by the structure's volume: a maximum on the External needs a priority near the "
+        "top of the scale, and small rings around the target do the work.",
+        "Set an organ's objective below the dose you want: once a dose falls under its objective the penalty is zero "
+        "and the organ stops improving.",
+        "A warm start continues from the present fluence and converges in fewer iterations after a small change.",
+    ),
+)
+
+
+def server_info() -> model.ServerInfo:
+    """Who this TPS is and what it can do."""
+    return model.ServerInfo(
+        spec_version=SPEC_VERSION,
+        product="beamwright",
+        product_version=version("beamwright"),
+        tps_name="beamwright simulated TPS",
+        tps_version=version("beamwright"),
+        state=model.ServerState.READY,
+        mode=model.ServerMode.SIMULATED,
+        profiles=frozenset(model.Profile),
+        capabilities=_CAPABILITIES,
+        limits=_LIMITS,
+        priority_scale=_SCALE,
+        hints=_HINTS,
+        read_only=False,
+    )

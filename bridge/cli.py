@@ -1,0 +1,179 @@
+"""The commands around the simulated TPS: `serve`, `import`, `patients`, `cases`, `proto`.
+
+The place where backend and server come together, and the part of the command `beamwright` that needs no agent. Heavy
+imports live inside the commands, so that asking for help stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from bridge import INTENDED_USE
+
+app = typer.Typer(
+    name="beamwright-bridge",
+    help=f"A simulated treatment planning system behind the beamwright contract. {INTENDED_USE}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        help="Folder in which patients and plans are kept. Without it: $BEAMWRIGHT_DATA_DIR, or your own data folder.",
+        file_okay=False,
+    ),
+]
+
+
+@app.command()
+def serve(
+    case: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|PATH", help="First take in this patient: a built-in case, DICOM folder or npz file."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Which patient of the built-in case to make.")] = None,
+    data_dir: DataDir = None,
+    keep_nothing: Annotated[
+        bool, typer.Option("--keep-nothing", help="Forget patients and plans when the server stops.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 0,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change a plan.")] = False,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the access token, readable by you only. Without it: in the data folder."),
+    ] = None,
+    announce: Annotated[
+        bool,
+        typer.Option(
+            "--announce",
+            help="For programs: print endpoint and token as one JSON line, write no token file, and stop when "
+            "stdin closes.",
+        ),
+    ] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Run the simulated TPS, so that planning programs on this machine can talk to it.
+
+    It listens on this machine only, and only to callers that know the token. Ctrl-C stops it: committed plans stay,
+    everything uncommitted is forgotten.
+    """
+    from bridge import logs, serving
+    from bridge.backends.simulator import Simulator
+
+    if keep_nothing and data_dir is not None:
+        raise typer.BadParameter("choose --keep-nothing or --data-dir, not both.")
+    logs.configure(log_level)
+    with _refusals_shown(), _data_folder(data_dir, keep_nothing) as folder:
+        simulator = Simulator(folder)
+        patient = _taken_in(simulator.tps, case, seed) if case is not None else None
+        manner = serving.announced(patient) if announce else serving.for_people(token_file or folder / "token")
+        serving.run(simulator, manner, port=port, read_only=read_only, data_dir=folder)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A DICOM folder (CT and RTSTRUCT) or an npz file.", exists=True)],
+    data_dir: DataDir = None,
+    patient_id: Annotated[
+        str | None, typer.Option("--id", help="Id under which to keep the patient. Without it: made from the data.")
+    ] = None,
+) -> None:
+    """Take a patient into the data folder, and say what was found and what was done about it."""
+    from bridge import intake, tables
+    from sim_tps.store import Store
+    from sim_tps.tps import Tps
+
+    with _refusals_shown(), _data_folder(data_dir) as folder:
+        patient = intake.read_case(str(path), patient_id=patient_id)
+        tps = Tps(Store(folder))
+        new = intake.take_in(tps, patient)
+        tps.close()
+        tables.show_import(patient, folder, new=new)
+
+
+@app.command()
+def patients(data_dir: DataDir = None) -> None:
+    """List the patients in the data folder, with their plans."""
+    from bridge import tables
+    from sim_tps.store import Store
+    from sim_tps.tps import Tps
+
+    with _refusals_shown(), _data_folder(data_dir) as folder:
+        tps = Tps(Store(folder))
+        tables.show_patients(tps, folder)
+        tps.close()
+
+
+@app.command()
+def cases() -> None:
+    """List the built-in cases, which need no data of yours."""
+    from bridge import tables
+    from sim_tps.cases import CASES
+
+    tables.show_cases(CASES)
+
+
+@app.command()
+def proto(
+    folder: Annotated[Path, typer.Argument(help="Where to write them.", file_okay=False)],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
+) -> None:
+    """Write the contract for a TPS vendor: the .proto files and their specification."""
+    from bridge import proto_files
+
+    with _refusals_shown():
+        written = proto_files.write_contract(folder, force=force)
+    typer.echo(f"{len(written)} files in {folder}; start with {folder / 'README.md'}.")
+
+
+def _taken_in(tps: "Tps", case: str, seed: int | None) -> str:  # noqa: F821, UP037
+    from bridge import intake
+
+    patient = intake.read_case(case, seed=seed)
+    intake.take_in(tps, patient)
+    return f"patients/{patient.id}"
+
+
+@contextmanager
+def _data_folder(chosen: Path | None, keep_nothing: bool = False) -> Iterator[Path]:
+    import tempfile
+
+    from bridge import data_folder
+
+    if keep_nothing:
+        with tempfile.TemporaryDirectory(prefix="beamwright-") as folder:
+            yield Path(folder)
+        return
+    with data_folder.held(chosen or data_folder.default_folder()) as held:
+        yield held
+
+
+@contextmanager
+def _refusals_shown() -> Iterator[None]:
+    """What a person can mend is told in a sentence; anything else is a bug and keeps its traceback."""
+    from bridge.data_folder import FolderInUse
+    from bridge.errors import BridgeError
+    from bridge.proto_files import ProtoFilesMissing
+    from sim_tps.errors import TpsError
+
+    try:
+        yield
+    except (TpsError, BridgeError, FolderInUse, FileExistsError, ProtoFilesMissing) as refusal:
+        _fail(str(refusal))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.secho(message, err=True, fg=typer.colors.RED)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()

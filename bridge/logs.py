@@ -1,0 +1,80 @@
+"""What a running command says about itself: to stderr, for a person on a terminal, as JSON lines otherwise.
+
+The one idea: a *correlation id* follows one piece of work from the command through every call to the operation it
+starts. It lives in structlog's context variables, so every log line carries it and nobody passes it along. Patient data
+and request bodies are never logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+
+CORRELATION_ID = "correlation_id"
+CORRELATION_HEADER = "x-correlation-id"
+"""gRPC metadata key that carries the correlation id over the wire."""
+
+
+def configure(level: str = "info") -> None:
+    """Send structlog's and the standard library's logging to stderr, in one form.
+
+    Parameters
+    ----------
+    level : str
+        The least serious level shown: ``debug``, ``info``, ``warning`` or ``error``.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.processors.StackInfoRenderer(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *(_for_people() if sys.stderr.isatty() else _for_machines()),
+            ],
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def correlation_id() -> str:
+    """The id of the work at hand, or a new one when none has been set with `correlated`."""
+    current = structlog.contextvars.get_contextvars().get(CORRELATION_ID)
+    return str(current) if current else uuid.uuid4().hex
+
+
+@contextmanager
+def correlated(correlation: str | None = None) -> Iterator[str]:
+    """Everything inside belongs together under one correlation id; absent, a new one is made."""
+    chosen = correlation or uuid.uuid4().hex
+    with structlog.contextvars.bound_contextvars(**{CORRELATION_ID: chosen}):
+        yield chosen
+
+
+def _for_people() -> list[structlog.typing.Processor]:
+    return [structlog.dev.ConsoleRenderer()]
+
+
+def _for_machines() -> list[structlog.typing.Processor]:
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -1,0 +1,263 @@
+"""Who may write, for how long, and to what.
+
+The one idea: a session is a lease on a patient. While it lives, the plans and structures it made are its own: nobody
+else sees them and only it may change them, until a commit saves them. When the lease runs out, or the session is closed,
+everything uncommitted is discarded; an operation that still runs is waited for first. At most one read-write session
+holds a patient.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from bridge import SPEC_VERSION, model
+from bridge.backend import Backend
+from bridge.errors import NotFound, NotWorkingCopy, ReadOnly, SessionConflict, SessionExpired
+from bridge.server.clock import Clock
+from bridge.server.journal import Journal
+from bridge.server.operations import Operations
+from bridge.server.tps_thread import TpsThread
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a plan or structure of a session came to be."""
+
+    kind: model.ChangeKind
+    etag: str
+    """Of the plan when it was made; empty for a structure."""
+
+
+@dataclass(eq=False)
+class LiveSession:
+    """One open session and what it made."""
+
+    name: str
+    patient: str
+    mode: model.SessionMode
+    client: model.ClientInfo
+    principal: str
+    lease: timedelta
+    expires: datetime
+    made: dict[str, Made] = field(default_factory=dict)
+    uncommitted: set[str] = field(default_factory=set)
+    """Made or changed since the last commit; hidden from everyone else."""
+    confirmed_digest: str | None = None
+    ending: asyncio.Task[None] | None = None
+
+    def to_model(self) -> model.Session:
+        return model.Session(self.name, self.patient, self.mode, self.expires)
+
+    def add(self, resource: str, made: Made) -> None:
+        self.made[resource] = made
+        self.uncommitted.add(resource)
+
+    def forget(self, resource: str) -> None:
+        del self.made[resource]
+        self.uncommitted.discard(resource)
+
+    def require_own(self, resource: str) -> None:
+        """Refuse what this session did not make."""
+        if resource not in self.made:
+            raise NotWorkingCopy(
+                f"{resource!r} was not made in session {self.name!r}, so it cannot be changed. Copy the plan, or make "
+                "the structure, in this session first."
+            )
+
+    def require_uncommitted(self, resource: str) -> None:
+        """Refuse to delete what is saved."""
+        self.require_own(resource)
+        if resource not in self.uncommitted:
+            raise NotWorkingCopy(f"{resource!r} is committed; what is saved is not deleted through this contract.")
+
+    def provenance(self, source: model.Plan | None, now: datetime) -> model.Provenance:
+        """Where a plan that this session makes comes from."""
+        return model.Provenance(
+            source_plan=source.name if source else None,
+            source_etag=source.etag if source else None,
+            principal=self.principal,
+            client=f"{self.client.product} {self.client.version}",
+            model_id=self.client.model_id,
+            created=now,
+            bridge_version=SPEC_VERSION,
+        )
+
+
+class Sessions:
+    """All open sessions of a server."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        tps: TpsThread,
+        operations: Operations,
+        journal: Journal,
+        clock: Clock,
+        *,
+        read_only: bool,
+    ) -> None:
+        self._backend = backend
+        self._tps = tps
+        self._operations = operations
+        self._journal = journal
+        self._clock = clock
+        self._read_only = read_only
+        self._live: dict[str, LiveSession] = {}
+
+    def bury_the_dead(self) -> None:
+        """After a restart: sessions that had no end lost what they had not committed."""
+        for record in self._journal.open_sessions():
+            log.warning("a session of the last run was cut off; its uncommitted work is discarded", session=record.name)
+            self._journal.end_session(record.name, self._clock(), "SERVER_ENDED")
+
+    async def open(
+        self, patient: str, mode: model.SessionMode, client: model.ClientInfo, lease_s: float, principal: str
+    ) -> LiveSession:
+        """Take a lease on a patient.
+
+        Raises
+        ------
+        ReadOnly
+            The server does not write.
+        SessionConflict
+            Another read-write session holds the patient; its expiry is in the metadata.
+        NotFound
+            No such patient.
+        """
+        writes = mode is model.SessionMode.READ_WRITE
+        if writes and self._read_only:
+            raise ReadOnly("This server is configured read-only. Open the session READ_ONLY, or ask its operator.")
+        await self.expire()
+        if writes:
+            self._require_unheld(patient)
+        lease = timedelta(seconds=lease_s)
+        name = f"sessions/{uuid.uuid4().hex}"
+        session = LiveSession(name, patient, mode, client, principal, lease, self._clock() + lease)
+        self._live[name] = session  # before the first await, so that no other can take the patient meanwhile
+        try:
+            await self._tps.call(lambda: self._take(patient, writes))
+        except BaseException:
+            del self._live[name]
+            raise
+        self._journal.put_session(name, patient, mode.name, self._clock())
+        return session
+
+    def validate_open(self, patient: str, mode: model.SessionMode) -> None:
+        """The refusals of `open` that need no TPS."""
+        if mode is model.SessionMode.READ_WRITE:
+            if self._read_only:
+                raise ReadOnly("This server is configured read-only. Open the session READ_ONLY, or ask its operator.")
+            self._require_unheld(patient)
+
+    def renew(self, name: str) -> LiveSession:
+        session = self.live(name)
+        session.expires = self._clock() + session.lease
+        return session
+
+    async def close(self, name: str) -> None:
+        """End a session and discard what it did not commit; operations of it are asked to stop and waited for."""
+        session = self.live(name)
+        unended = [operation for operation in self._operations.list(session=name) if not operation.state.ended]
+        for operation in unended:
+            self._operations.cancel(operation.name)
+        ending = self._begin_end(session, "CLOSED")
+        if not unended:
+            await asyncio.shield(ending)
+
+    def live(self, name: str) -> LiveSession:
+        """The open session of this name.
+
+        Raises
+        ------
+        SessionExpired
+            It was closed, its lease ran out, or the server restarted.
+        NotFound
+            There never was one.
+        """
+        session = self._live.get(name)
+        if session is None:
+            raise self._missing(name)
+        if session.ending is None and session.expires <= self._clock():
+            self._begin_end(session, "EXPIRED")
+        if session.ending is not None:
+            raise SessionExpired(
+                f"session {name!r} has ended and its uncommitted work is discarded. Open a new session.",
+                metadata={"session": name},
+            )
+        return session
+
+    def writing(self, name: str) -> LiveSession:
+        """The open read-write session of this name."""
+        session = self.live(name)
+        if session.mode is not model.SessionMode.READ_WRITE:
+            raise ReadOnly(f"session {name!r} is READ_ONLY. Open one in READ_WRITE mode to change anything.")
+        return session
+
+    def hidden_from(self, viewer: str | None) -> frozenset[str]:
+        """Names of plans and structures that ``viewer`` (a session name, or nobody) may not see."""
+        others = (session for session in self._live.values() if session.name != viewer)
+        return frozenset().union(*(session.uncommitted for session in others))
+
+    async def expire(self) -> None:
+        """End every session whose lease ran out, and wait for those endings that no operation holds up."""
+        now = self._clock()
+        for session in list(self._live.values()):
+            if session.ending is None and session.expires <= now:
+                self._begin_end(session, "EXPIRED")
+        for session in list(self._live.values()):
+            if session.ending is not None and not self._has_unended(session):
+                await asyncio.shield(session.ending)
+
+    async def end_all(self) -> None:
+        """Discard everything uncommitted, at shutdown."""
+        endings = [
+            session.ending or self._begin_end(session, "SERVER_STOPPED") for session in list(self._live.values())
+        ]
+        await asyncio.gather(*endings)
+
+    def _take(self, patient: str, writes: bool) -> None:
+        if writes:
+            self._backend.begin(patient)
+        elif patient not in {known.name for known in self._backend.patients()}:
+            raise NotFound(f"there is no patient {patient!r}; ListPatients shows those there are.")
+
+    def _require_unheld(self, patient: str) -> None:
+        for session in self._live.values():
+            if session.patient == patient and session.mode is model.SessionMode.READ_WRITE:
+                raise SessionConflict(
+                    f"another read-write session holds patient {patient!r} until {session.expires.isoformat()}. "
+                    "Wait for it to end, or open a READ_ONLY session.",
+                    metadata={"expires": session.expires.isoformat()},
+                )
+
+    def _begin_end(self, session: LiveSession, ending: str) -> asyncio.Task[None]:
+        session.ending = asyncio.ensure_future(self._end(session, ending))
+        return session.ending
+
+    async def _end(self, session: LiveSession, ending: str) -> None:
+        try:
+            await self._operations.end_of(session.name)
+            if session.mode is model.SessionMode.READ_WRITE:
+                await self._tps.call(lambda: self._backend.discard(session.patient))
+        finally:
+            del self._live[session.name]
+            self._journal.end_session(session.name, self._clock(), ending)
+            log.info("session ended", session=session.name, ending=ending)
+
+    def _has_unended(self, session: LiveSession) -> bool:
+        return any(not operation.state.ended for operation in self._operations.list(session=session.name))
+
+    def _missing(self, name: str) -> SessionExpired | NotFound:
+        if self._journal.session(name) is None:
+            return NotFound(f"there never was a session {name!r}; open one.")
+        return SessionExpired(
+            f"session {name!r} has ended and its uncommitted work is discarded. Open a new session.",
+            metadata={"session": name},
+        )

@@ -1,0 +1,70 @@
+"""What `bridge.cli` prints: tables of patients, structures, findings and cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bridge import INTENDED_USE
+from sim_tps.naming import tg263_name
+from sim_tps.patient import Finding, Patient, Structure
+from sim_tps.tps import Tps
+
+
+def show_import(patient: Patient, folder: Path, *, new: bool) -> None:
+    """The patient's structures, what the import found, and where the patient is now."""
+    console = Console()
+    console.print(_structures(patient))
+    if patient.findings:
+        console.print(_findings(patient.findings))
+    if patient.prescription_note:
+        console.print(f"Prescription in the patient's own data: {escape(patient.prescription_note)}")
+    state = "is now in" if new else "was in"
+    console.print(f"Patient [bold]{escape(patient.id)}[/bold] {state} {escape(str(folder))}. {INTENDED_USE}")
+
+
+def show_patients(tps: Tps, folder: Path) -> None:
+    console = Console()
+    ids = tps.patient_ids()
+    if not ids:
+        console.print(f"No patients in {escape(str(folder))} yet; bring one in with [bold]import[/bold].")
+        return
+    table = Table("Patient", "From", "Structures", "Plans", title=f"Patients in {escape(str(folder))}")
+    for patient_id in ids:
+        patient = tps.patient(patient_id)
+        plans = ", ".join(f"{p.settings.id} ({p.settings.label})" for p in tps.plans(patient_id))
+        table.add_row(escape(patient.id), escape(patient.label), str(len(patient.structures)), escape(plans))
+    console.print(table)
+
+
+def show_cases(cases: Mapping[str, str]) -> None:
+    table = Table("Case", "What it is")
+    for name, description in cases.items():
+        table.add_row(name, description)
+    Console().print(table)
+
+
+def _structures(patient: Patient) -> Table:
+    table = Table("Structure", "TG-263", "Role", title=f"Structures of {escape(patient.id)}")
+    table.add_column("Volume, cc", justify="right")
+    for structure in patient.structures.values():
+        tg263 = tg263_name(structure.name) or "–"
+        table.add_row(escape(structure.name), tg263, structure.role.value, _volume(structure))
+    return table
+
+
+def _volume(structure: Structure) -> str:
+    if structure.is_empty:
+        return "empty"
+    return f"{structure.volume_cc:.2f}" + (" (cut by the scan)" if structure.cut_by_image_edge else "")
+
+
+def _findings(findings: tuple[Finding, ...]) -> Table:
+    table = Table("Finding", "Structure", "What was seen or done", title="What the import found")
+    for finding in findings:
+        table.add_row(finding.code, escape(finding.structure or ""), escape(finding.message))
+    return table

@@ -1,0 +1,1 @@
+"""Package `bridge.tps.v1`, generated from `proto/bridge/tps/v1`; never edited."""

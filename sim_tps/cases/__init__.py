@@ -1,0 +1,11 @@
+"""Patients that need no download: procedural anatomy, drawn from a seed.
+
+``make_case("brain-srs", 3)`` is the same patient on every machine. `cohort` lists the seeds of a study. Each case is
+built in a file of its own (brain, phantom, ...) from the shapes of `shapes` on the image of `canvas`.
+"""
+
+from __future__ import annotations
+
+from sim_tps.cases.catalogue import CASES, cohort, make_case
+
+__all__ = ["CASES", "cohort", "make_case"]

@@ -1,0 +1,121 @@
+"""Radiosurgery: one brain metastasis, small and irregular, often close to the brainstem or the optic pathway.
+
+Targets are GTV (what is seen) and PTV (GTV + 1 mm); with several metastases GTV1, PTV1, GTV2, ... . Where the target
+lies is drawn first: beside the brainstem, beside the optic pathway, near a cochlea, or anywhere in the brain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim_tps.cases import neck as neck_part
+from sim_tps.cases import skull as skull_part
+from sim_tps.cases.canvas import Canvas, centred_grid
+from sim_tps.cases.neck import Neck
+from sim_tps.cases.shapes import Ellipsoid, OpenGrid, Shape, turned
+from sim_tps.cases.skull import Skull
+from sim_tps.cases.tissue import Build, Hu
+from sim_tps.geometry import Vector
+from sim_tps.patient import Patient, Role
+
+PTV_MARGIN_MM = 1.0
+DEFAULT_SEED = 7
+"""A 3 cc metastasis a few mm from the brainstem."""
+LARGE_SEEDS = range(9000, 9100)
+"""Seeds whose PTV is drawn from 8-15 cc instead of 0.5-5 cc: V12Gy <= 10 cc cannot be met there."""
+SEVERAL_SEEDS = range(8000, 8100)
+"""Seeds with two or three metastases."""
+
+
+@dataclass(frozen=True)
+class Metastasis:
+    """What is drawn for one target."""
+
+    centre: Vector
+    radius_mm: float
+
+
+def build(seed: int) -> Patient:
+    """One radiosurgery patient."""
+    rng = np.random.default_rng([seed, 1])
+    person = Build.drawn(rng)
+    skull, neck = skull_part.design(person, rng), neck_part.design(person, rng)
+    canvas = Canvas(_grid(person))
+    _paint_head(canvas, skull, neck, person, rng)
+    targets = _place(seed, skull, rng)
+    for number, target in enumerate(targets, start=1):
+        _add_target(canvas, target, "" if len(targets) == 1 else str(number), skull, rng)
+    canvas.mottle(rng, 3.0, 22.0, -200.0, 150.0)
+    words = "one metastasis" if len(targets) == 1 else f"{len(targets)} metastases"
+    return canvas.patient("brain-srs", f"Brain SRS, {words}", seed)
+
+
+def _grid(person: Build):
+    x, y, z = person.stretch
+    return centred_grid((-88 * x, -112 * y, -98 * z), (88 * x, 126 * y, 112 * z), (1.25, 1.25, 1.25))
+
+
+def _paint_head(canvas: Canvas, skull: Skull, neck: Neck, person: Build, rng: np.random.Generator) -> None:
+    outline = skull.outline.blended(neck.outline, 18.0)
+    depths = canvas.depths(outline)
+    canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
+    canvas.paint(depths.deeper_than(1.6), Hu.FAT)
+    canvas.paint(canvas.depths(outline.rippled(rng, 1.2, 25.0)).deeper_than(9.0), Hu.MUSCLE - 12)
+    neck_part.paint(canvas, neck, person, rng)
+    skull_part.paint(canvas, skull, person, rng)
+    canvas.paint(neck.cord, Hu.GREY)
+    canvas.outline("SpinalCord", Role.OAR, neck.cord)
+
+
+def _place(seed: int, skull: Skull, rng: np.random.Generator) -> list[Metastasis]:
+    count = int(rng.integers(2, 4)) if seed in SEVERAL_SEEDS else 1
+    placed: list[Metastasis] = []
+    while len(placed) < count:
+        volume_cc = rng.uniform(8.5, 14.5) if seed in LARGE_SEEDS else float(np.exp(rng.uniform(np.log(0.6), np.log(4.6))))
+        radius = float(np.cbrt(volume_cc * 1000 * 3 / (4 * np.pi)))
+        target = _beside_organs(seed, skull, radius, rng)
+        if all(np.linalg.norm(np.subtract(target.centre, t.centre)) > t.radius_mm + radius + 15 for t in placed):
+            placed.append(target)
+    return placed
+
+
+def _beside_organs(seed: int, skull: Skull, radius: float, rng: np.random.Generator) -> Metastasis:
+    """A centre in the brain at a drawn distance from a drawn organ; points are tried until one fits."""
+    stem, optics = skull.brainstem, skull.chiasm | skull.nerves[0] | skull.nerves[1]
+    cochleae = skull.cochleae[0] | skull.cochleae[1]
+    kind = rng.choice(["stem", "optics", "cochlea", "free"], p=[0.30, 0.20, 0.10, 0.40])
+    gap = float(rng.uniform(1.5, 5.0)) if kind != "free" else float(rng.uniform(9.0, 40.0))
+    if seed == DEFAULT_SEED:
+        kind, gap = "stem", 5.0
+    organ = {"stem": stem, "optics": optics, "cochlea": cochleae, "free": stem | optics}[str(kind)]
+    low, high = organ.bounds.padded(radius + gap) if kind != "free" else skull.cavity.bounds
+    while True:
+        point = rng.uniform(low, high)
+        near, edge = _distance(organ, point), _distance(skull.cavity, point)
+        if edge < -(radius + 2.5) and abs(near - radius - gap) < (0.4 if kind != "free" else 1.0):
+            apart = [_distance(other, point) > radius + 1.5 for other in (stem, optics)]
+            if all(apart) and point[2] > -45:
+                return Metastasis((float(point[0]), float(point[1]), float(point[2])), radius)
+
+
+def _distance(shape: Shape, point: np.ndarray) -> float:
+    x, y, z = (np.full((1, 1, 1), c, np.float32) for c in point)
+    return float(np.asarray(shape.distance(OpenGrid(x, y, z))).ravel()[0])
+
+
+def _add_target(canvas: Canvas, target: Metastasis, number: str, skull: Skull, rng: np.random.Generator) -> None:
+    """An irregular, enhancing lesion with a darker core and a little oedema round it."""
+    radius = target.radius_mm - PTV_MARGIN_MM
+    stretch = np.exp(rng.normal(0, 0.10, 3))
+    radii = radius * stretch / np.cbrt(stretch.prod())
+    axes = turned(*rng.uniform(0, 180, 3))
+    seen = Ellipsoid(target.centre, (radii[0], radii[1], radii[2]), axes=axes).rippled(rng, 0.085 * radius, 1.8 * radius)
+    oedema = seen.grown(4.0).rippled(rng, 1.5, 14.0) & skull.cavity.grown(-4.0)
+    canvas.paint(oedema - skull.brainstem, 19.0)
+    canvas.paint(seen, 74.0)
+    if radius > 7:
+        canvas.paint(Ellipsoid(target.centre, (radius * 0.45,) * 3).rippled(rng, 0.8, 8.0), 24.0)
+    canvas.outline(f"GTV{number}", Role.TARGET, seen)
+    canvas.outline(f"PTV{number}", Role.TARGET, canvas.margin(seen, PTV_MARGIN_MM))

@@ -1,0 +1,1 @@
+"""From objectives to a fluence: penalties, the points they are judged on, and the solver."""
