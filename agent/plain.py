@@ -20,7 +20,7 @@ import numpy as np
 
 def to_plain(value: object) -> Any:
     """Dictionaries, lists, strings, numbers, booleans and None that `from_plain` understands."""
-    if value is None or isinstance(value, bool | int | float | str) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, bool | int | float | str) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):
         return value.name

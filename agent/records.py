@@ -44,6 +44,16 @@ class GoalResult:
 
 
 @dataclass(frozen=True)
+class ReportedMetric:
+    """A metric that the protocol asks to be written down, without a limit."""
+
+    structure: str
+    metric: str
+    value: float | None
+    unit: str
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One time round the loop: what was asked, what came out."""
 
@@ -65,6 +75,8 @@ class Attempt:
     kept: bool
     """This attempt was the best so far when it was made."""
     normalization_percent: float | None = None
+    """What the optimiser's dose was multiplied by, in percent, so that the coverage point was met."""
+    reported: tuple[ReportedMetric, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def dvh_figure(
 ) -> bytes:
     """The DVH plot as ``png`` or ``svg``; structures are drawn in the order of ``colours``, targets thicker."""
     figure = Figure(figsize=(10.6, 5.4), facecolor="white")
-    axes = figure.add_axes((0.062, 0.105, 0.695, 0.87))
+    axes = figure.add_axes((0.062, 0.105, 0.695, 0.855))
     shown = [label for label in colours if any(label in each.dvhs for each in curves)]
     for each in curves:
         for label in reversed(shown):
@@ -137,10 +137,10 @@ def _frame(axes: Axes, curves: Sequence[Curves], prescription_gy: float) -> None
         f"{prescription_gy:g} Gy",
         (prescription_gy, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(-3, -2),
+        xytext=(0, 1),
         textcoords="offset points",
-        ha="right",
-        va="top",
+        ha="center",
+        va="bottom",
         fontsize=8,
         color=_DIM,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -98,29 +98,29 @@ class Wire:
             attempt += 1
 
     async def resumed(
-        self, method: Stream[Request, Reply], request_after: Callable[[Reply | None], Request], deadline_s: float | None
-    ) -> AsyncIterator[Reply]:
-        """Every message of a stream; when it breaks, it is opened again after the last message that came.
+        self, method: Stream[Request, Reply], request: Callable[[], Request], *, deadline_s: float
+    ) -> AsyncGenerator[Reply, None]:
+        """Every message of a stream, which is opened again when it breaks or its deadline passes.
 
         Parameters
         ----------
-        request_after : function
-            The request that asks for everything after the given message (None: from the beginning).
-        deadline_s : float, optional
-            For each opening; absent, the stream may stay open for ever.
+        request : function
+            Asks for what has not come yet; called for each opening.
+        deadline_s : float
+            For each opening.
         """
         metadata = self._metadata()
-        last: Reply | None = None
         attempt = 1
         while True:
             try:
-                async for message in method(request_after(last), timeout=deadline_s, metadata=metadata):
-                    last, attempt = message, 1
+                async for message in method(request(), timeout=deadline_s, metadata=metadata):
+                    attempt = 1
                     yield message
                 return
             except AioRpcError as problem:
                 error = self.typed(problem)
-                if not error.retryable or attempt == self._retry.attempts:
+                resumable = error.retryable or isinstance(error, errors.DeadlineExceeded)
+                if not resumable or attempt == self._retry.attempts:
                     raise error from problem
             await asyncio.sleep(self._retry.wait_s(attempt, error.retry_after_s))
             attempt += 1

@@ -63,7 +63,7 @@ class TpsThread:
         """Run ``last`` on the TPS thread and end it; False if the thread is still held after ``grace_s``."""
         try:
             await asyncio.wait_for(self.call(last), grace_s)
-        except asyncio.TimeoutError:
+        except TimeoutError:
             return False
         finally:
             self._worker.end()
@@ -138,7 +138,7 @@ class _Worker(threading.Thread):
         def job() -> None:
             try:
                 future.set_result(function())
-            except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            except BaseException as error:
                 future.set_exception(error)
 
         self._jobs.put(job)

@@ -63,8 +63,10 @@ def _paint_head(canvas: Canvas, skull: Skull, neck: Neck, person: Build, rng: np
     canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
     canvas.paint(depths.deeper_than(1.6), Hu.FAT)
     canvas.paint(canvas.depths(outline.rippled(rng, 1.2, 25.0)).deeper_than(9.0), Hu.MUSCLE - 12)
+    bare = canvas.hu.copy()
     neck_part.paint(canvas, neck, person, rng)
     skull_part.paint(canvas, skull, person, rng)
+    canvas.restore(bare, depths.deeper_than(2.5))
     canvas.paint(neck.cord, Hu.GREY)
     canvas.outline("SpinalCord", Role.OAR, neck.cord)
 

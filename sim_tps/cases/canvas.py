@@ -118,6 +118,11 @@ class Canvas:
         """Paint an organ at risk and outline it."""
         return self.outline(name, Role.OAR, self.paint(shape, hu))
 
+    def restore(self, earlier: Array, outside: Region) -> None:
+        """Take back what was painted outside a region, e.g. bone that pokes through the skin."""
+        keep = outside.within(_whole(self.grid))
+        self.hu = earlier + keep * (self.hu - earlier)
+
     def mottle(self, rng: np.random.Generator, amplitude_hu: float, wavelength_mm: float, low: float, high: float) -> None:
         """Vary the tissue between two CT numbers gently, as fat and vessels do; edges stay where they are."""
         field = Ripple.drawn(rng, wavelength_mm, count=40).values(self.open_grid(_whole(self.grid)))

@@ -17,10 +17,10 @@ from sim_tps.cases.tissue import Build, Hu
 
 NECK = (
     # z, y, half width, front, back
-    (-30, 30, 60, 40, 66),
-    (-60, 29, 58, 44, 61),
-    (-90, 27, 57, 46, 59),
-    (-115, 26, 57, 54, 59),
+    (-30, 28, 68, 40, 68),
+    (-60, 29, 65, 44, 62),
+    (-90, 27, 61, 46, 59),
+    (-115, 26, 59, 54, 59),
     (-140, 27, 59, 60, 60),
     (-165, 29, 70, 60, 66),
     (-190, 34, 118, 64, 74),
@@ -116,7 +116,7 @@ def _mandible(build: Build) -> Shape:
 def _parotid(build: Build, side: float, mandible: Shape, rng: np.random.Generator) -> Shape:
     """Wrapped round the back of the ramus: a superficial lobe outside it and a deep one behind."""
     size = 1 + 0.05 * float(np.clip(rng.normal(), -2, 2))
-    superficial = Ellipsoid(build.at(side * 57, 4, -56), build.size(9 * size, 21 * size, 27 * size), axes=turned(yaw_deg=14 * side))
+    superficial = Ellipsoid(build.at(side * 55.5, 4, -56), build.size(9 * size, 21 * size, 27 * size), axes=turned(yaw_deg=14 * side))
     retro = Ellipsoid(build.at(side * 53, 20, -52), build.size(13 * size, 12 * size, 24 * size))
     deep = Ellipsoid(build.at(side * 41, 14, -54), build.size(8, 8, 15))
     whole = Union((superficial, retro, deep), 5.0).rippled(rng, 0.9, 20.0)
@@ -125,9 +125,9 @@ def _parotid(build: Build, side: float, mandible: Shape, rng: np.random.Generato
 
 def _paint_muscles(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
     for s in (1, -1):
-        sterno = [(60, 40, -40), (56, 34, -80), (47, 14, -130), (33, -8, -175), (18, -18, -212)]
+        sterno = [(58, 38, -40), (51, 34, -80), (44, 14, -130), (32, -6, -175), (18, -16, -212)]
         canvas.paint(Tube([build.at(s * x, y, z) for x, y, z in sterno], [8, 9, 10, 9, 7]).rippled(rng, 0.7, 22), Hu.MUSCLE)
-        masseter = Ellipsoid(build.at(s * 55, -14, -58), build.size(7, 16, 30), axes=turned(pitch_deg=-12))
+        masseter = Ellipsoid(build.at(s * 54.5, -12, -60), build.size(6.5, 16, 28), axes=turned(pitch_deg=-12))
         canvas.paint(masseter.rippled(rng, 0.6, 18), Hu.MUSCLE)
         pterygoid = Ellipsoid(build.at(s * 36, -2, -55), build.size(6, 11, 26), axes=turned(roll_deg=-12 * s))
         canvas.paint(pterygoid, Hu.MUSCLE)

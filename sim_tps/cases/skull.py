@@ -20,6 +20,8 @@ SKULL_MM = 7.0
 TABLE_MM = 1.8
 SCALP_MM = 5.5
 CSF_MM = 1.6
+FORAMEN_Z = -57.0
+"""Where brain and brainstem end and the cord begins."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Skull:
 
 def design(build: Build, rng: np.random.Generator) -> Skull:
     """The individual's shapes, before anything is painted."""
-    cavity = _cavity(build).rippled(rng, 0.9, 45.0)
+    cavity = _cavity(build).rippled(rng, 1.0, 80.0)
     return Skull(
         cavity=cavity,
         outline=_cranium(cavity).blended(_face(build), 14.0),
@@ -65,6 +67,10 @@ def _both(build: Build, one: Callable[[Build, float], Shape]) -> tuple[Shape, Sh
     return one(build, 1.0), one(build, -1.0)
 
 
+def _above(build: Build, z: float) -> Shape:
+    return HalfSpace(build.at(0, 0, z), (0, 0, -1))
+
+
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
@@ -77,7 +83,7 @@ def _cavity(build: Build) -> Shape:
     ]
     fossa = Ellipsoid(build.at(0, 50, -19), build.size(54, 42, 33), power=2.2)
     stem = Tube([build.at(0, 24, -20), build.at(0, 33, -52), build.at(0, 37, -72)], [16, 12, 10])
-    whole = Union((Union((cerebrum, *temporal), 14.0), Union((fossa, stem), 10.0)), 8.0)
+    whole = Union((Union((cerebrum, *temporal), 16.0), Union((fossa, stem), 10.0)), 34.0)
     ridges = [Tube([build.at(s * 62, 30, -16), build.at(s * 14, 7, -6)], [9, 4]) for s in (1, -1)]
     sella = Ellipsoid(build.at(0, 1, -8), build.size(9, 10, 12))
     return whole - Union((*ridges, sella), 3.0)
@@ -89,24 +95,24 @@ def _cranium(cavity: Shape) -> Shape:
 
 def _face(build: Build) -> Shape:
     """Skin of the face, nose and ears."""
-    mask = Ellipsoid(build.at(0, -14, -42), build.size(65, 66, 74), power=2.6)
+    mask = Ellipsoid(build.at(0, -14, -42), build.size(69, 66, 74), power=2.5)
     chin = Ellipsoid(build.at(0, -50, -92), build.size(34, 32, 24), power=2.3)
     brow = Ellipsoid(build.at(0, -52, 6), build.size(56, 24, 26), power=2.3)
-    nose = Tube([build.at(0, -73, -2), build.at(0, -84, -22), build.at(0, -95, -38)], [7, 8, 10])
-    wings = Ellipsoid(build.at(0, -84, -40), build.size(17, 11, 9))
+    nose = Tube([build.at(0, -70, -2), build.at(0, -81, -22), build.at(0, -91, -38)], [8, 9, 10.5])
+    wings = Ellipsoid(build.at(0, -80, -40), build.size(18, 12, 10))
     ears = [
         Ellipsoid(centre, build.size(4.5, 15, 28), axes=turned(yaw_deg=-22 * side, pitch_deg=12))
-        for centre, side in zip(mirrored(build.at(76, 30, -14)), (1, -1), strict=True)
+        for centre, side in zip(mirrored(build.at(75, 29, -14)), (1, -1), strict=True)
     ]
     front = Union((mask, chin, brow), 16.0)
-    return Union((front, nose, wings, *ears), 7.0)
+    return Union((Union((front, nose, wings), 12.0), *ears), 8.0)
 
 
 def _brainstem(build: Build) -> Shape:
-    midbrain = Ellipsoid(build.at(0, 21, 0), build.size(17, 11, 11), power=2.3)
-    pons = Ellipsoid(build.at(0, 20.5, -19), build.size(17.5, 12.5, 14))
-    medulla = Tube([build.at(0, 26, -30), build.at(0, 31, -46), build.at(0, 34, -56)], [9.5, 7.5, 6.2])
-    return Union((midbrain, pons, medulla), 4.0) & HalfSpace(build.at(0, 0, -57), (0, 0, -1))
+    midbrain = Ellipsoid(build.at(0, 22.5, 0), build.size(17, 11, 11), power=2.3)
+    pons = Ellipsoid(build.at(0, 22.5, -19), build.size(17.5, 12.5, 14))
+    medulla = Tube([build.at(0, 27, -30), build.at(0, 32, -46), build.at(0, 35, -57)], [9.5, 7.5, 6.2])
+    return Union((midbrain, pons, medulla), 4.0) & _above(build, FORAMEN_Z)
 
 
 def _chiasm(build: Build) -> Shape:
@@ -140,10 +146,11 @@ def _lens(build: Build, side: float) -> Shape:
 
 
 def _paint_bone(canvas: Canvas, cavity: Depths, build: Build) -> None:
-    """Outer table, diploe, inner table; the cavity's own opening below is left by the neck's canal."""
-    canvas.paint(cavity.deeper_than(-SKULL_MM), Hu.CORTEX)
-    canvas.paint(cavity.deeper_than(TABLE_MM - SKULL_MM), Hu.DIPLOE)
-    canvas.paint(cavity.deeper_than(-TABLE_MM), Hu.CORTEX)
+    """Outer table, diploe and inner table, down to the foramen magnum; petrous bones, mastoids, clivus."""
+    above = canvas.region(_above(build, -51.0))
+    canvas.paint(cavity.deeper_than(-SKULL_MM) & above, Hu.CORTEX)
+    canvas.paint(cavity.deeper_than(TABLE_MM - SKULL_MM) & above, Hu.DIPLOE)
+    canvas.paint(cavity.deeper_than(-TABLE_MM) & above, Hu.CORTEX)
     for s in (1, -1):
         canvas.paint(Tube([build.at(s * 62, 28, -18), build.at(s * 16, 9, -8)], [11, 6]), 1050.0)
         canvas.paint(Ellipsoid(build.at(s * 62, 36, -34), build.size(10, 12, 16)), 620.0)
@@ -152,7 +159,7 @@ def _paint_bone(canvas: Canvas, cavity: Depths, build: Build) -> None:
 
 def _paint_face(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
     """Facial bones, orbits and their fat, before the sinuses are blown into them."""
-    canvas.paint(Ellipsoid(build.at(0, -44, -24), build.size(37, 27, 24), power=2.8), Hu.SPONGIOSA + 40)
+    canvas.paint(Ellipsoid(build.at(0, -45, -29), build.size(39, 25, 20), power=2.8), Hu.SPONGIOSA + 300)
     canvas.paint(Ellipsoid(build.at(0, -34, 6), build.size(50, 44, 9), power=3.0), Hu.SPONGIOSA + 150)
     canvas.paint(Ellipsoid(build.at(0, -64, 12), build.size(46, 12, 12), power=2.6), 700.0)
     for s in (1, -1):
@@ -179,9 +186,9 @@ def _paint_face(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
 
 def _paint_sinuses(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
     """Air: frontal, ethmoid, sphenoid and maxillary sinuses, nasal cavity with turbinates, mastoid cells, ear canals."""
-    canvas.paint(Ellipsoid(build.at(0, -46, -24), build.size(15, 34, 21), power=2.6), Hu.MUSCLE)
+    canvas.paint(Ellipsoid(build.at(0, -46, -26), build.size(13, 34, 20), power=2.6), Hu.MUSCLE)
     for s in (1, -1):
-        canvas.paint(Ellipsoid(build.at(s * 28.5, -43, -27), build.size(12.5, 16, 15.5), power=2.4).rippled(rng, 1.0, 16), Hu.AIR)
+        canvas.paint(Ellipsoid(build.at(s * 27.5, -44, -33), build.size(11.5, 16, 12.5), power=2.4).rippled(rng, 1.0, 16), Hu.AIR)
         canvas.paint(Ellipsoid(build.at(s * 9, -65, 16), build.size(8, 5, 10)).rippled(rng, 1.3, 12), Hu.AIR)
         canvas.paint(Ellipsoid(build.at(s * 6.5, -1, -14), build.size(5.6, 9, 8)).rippled(rng, 0.8, 12), Hu.AIR)
         for y in (-54, -45, -36, -27, -18):
@@ -202,7 +209,7 @@ def _paint_sinuses(canvas: Canvas, build: Build, rng: np.random.Generator) -> No
 def _paint_brain(canvas: Canvas, cavity: Depths, skull: Skull, build: Build, rng: np.random.Generator) -> None:
     """CSF, the brain with cortex, white matter and ventricles, the brainstem."""
     canvas.paint(cavity.deeper_than(0.0), Hu.CSF)
-    above = canvas.region(HalfSpace(build.at(0, 0, -57), (0, 0, -1)) & skull.cavity)
+    above = canvas.region(_above(build, FORAMEN_Z))
     cisterns = _cisterns(build)
     stem = canvas.region(skull.brainstem)
     brain = ((cavity.deeper_than(CSF_MM) & above) - canvas.region(cisterns)) | stem

@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from sim_tps.machine import machines
 
 from bridge import errors, model
 from bridge.backend import Monitor
@@ -23,6 +22,7 @@ from bridge.backends.simulator.description import server_info
 from bridge.backends.simulator.names import ids, next_id, parent, plan_ids, structure_names
 from bridge.backends.simulator.refusals import translated
 from sim_tps import plan as sim
+from sim_tps.machine import machines
 from sim_tps.store import Store
 from sim_tps.tps import REFERENCE_PLAN, Tps
 

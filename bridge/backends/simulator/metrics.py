@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sim_tps.dvh import DoseVolume
-
 from bridge import errors, model
 from bridge.model import MetricKind, MetricQuery, MetricResult, MetricStatus, MetricUnit, VolumeUnit
 from sim_tps import indices
+from sim_tps.dvh import DoseVolume
 from sim_tps.tps import Tps
 
 _WHOLE_PERCENT = 99.0

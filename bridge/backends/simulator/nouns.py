@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import numpy as np
-from sim_tps.machine import machines
 
 from bridge import model
 from bridge.backends.simulator.names import structure_names
 from sim_tps import plan as sim
 from sim_tps.geometry import Grid
+from sim_tps.machine import machines
 from sim_tps.naming import tg263_name
 from sim_tps.patient import Patient, Structure
 from sim_tps.tps import REFERENCE_PLAN

@@ -1,0 +1,112 @@
+"""What a planner is shown before it proposes: goals, objectives, trends, and what may be changed.
+
+The one idea: everything a planner may know is here, computed by the agent. No planner holds a client, and none has to
+work out a trend or remember an attempt by itself, so two planners differ only in how they decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.proposal import Change, Field
+from agent.records import GoalResult
+from bridge import model
+
+Region = Literal["target", "organ", "ring", "external"]
+Score = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ObjectiveState:
+    """An objective as it stands, and how far it may move."""
+
+    name: str
+    structure: str
+    type: str
+    """``lower upper max min mean``."""
+    dose_gy: float
+    volume_percent: float | None
+    priority: float
+    value: float | None
+    """Weighted loss after the last optimisation; None where the TPS gives none."""
+    region: Region
+    organ: str
+    """The protocol's structure that a helper was cut or grown from; the structure itself otherwise."""
+    distance_mm: float
+    """Rings: distance of the inner edge from the targets."""
+    dose_bounds_gy: tuple[float, float]
+    priority_bounds: tuple[float, float]
+    may_change: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One attempt as later decisions need it."""
+
+    number: int
+    start_from: int | None
+    changes: tuple[Change, ...]
+    goals: tuple[GoalResult, ...]
+    objectives: tuple[ObjectiveState, ...]
+    score: Score
+    kept: bool
+    normalization_percent: float | None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far one proposal may go."""
+
+    priority_factor_per_step: float
+    dose_step_percent: float
+    volume_step_percent: float
+    integer_priorities: bool
+    ratios: tuple[tuple[str, float, str], ...]
+    """(objective, at most this many times, objective)."""
+    falling_doses: tuple[tuple[str, ...], ...]
+    """Chains of upper objectives whose doses fall from the first to the last."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The state of a run when a planner is asked."""
+
+    history: tuple[Step, ...]
+    """Every attempt so far, oldest first; the last is the present one."""
+    best: int
+    """Number of the best attempt so far."""
+    limits: Limits
+    organs: Mapping[str, str]
+    """Structure that a goal names -> the protocol's structure it was cut or grown from."""
+    targets: tuple[str, ...]
+    normalised_target: str
+    prescriptions_gy: Mapping[str, float]
+    """Target -> plan-total dose."""
+    overlap_percent: Mapping[str, float]
+    """Organ -> share of it inside the targets."""
+    volumes_cc: Mapping[str, float]
+    dvhs: Mapping[str, model.Dvh]
+    """Structure -> curve of the last attempt."""
+    hints: model.PlanningHints | None
+    attempts_left: int
+
+    @property
+    def last(self) -> Step:
+        return self.history[-1]
+
+    @property
+    def best_step(self) -> Step:
+        return self.step(self.best)
+
+    def step(self, number: int) -> Step:
+        return next(step for step in self.history if step.number == number)
+
+    def trend(self, goal: GoalResult) -> tuple[float | None, ...]:
+        """The goal's value over the attempts, oldest first."""
+        key = (goal.structure, goal.metric, goal.comparator, goal.limit)
+        return tuple(
+            next((g.value for g in step.goals if (g.structure, g.metric, g.comparator, g.limit) == key), None)
+            for step in self.history
+        )

@@ -1,0 +1,261 @@
+"""The rows of a report: goals from first to best, attempts, objectives, beams, structures, all as short readable texts.
+
+The one idea: whatever is shown as text is made here, once, for the page, the terminal and the comparison alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.records import Attempt, GoalResult, GoalStatus, RunResult
+from bridge import model
+
+RANK_WORD: Mapping[int, str] = {1: "must", 2: "should", 3: "wish"}
+_SIGN = {"<=": "≤", ">=": "≥"}
+_NOTICEABLE = 0.01
+"""A goal's value counts as changed from 1 % of its limit on; less is the optimiser's own scatter."""
+
+
+@dataclass(frozen=True)
+class GoalRow:
+    """One goal from the first attempt to the best."""
+
+    structure: str
+    metric: str
+    limit: str
+    acceptable: str
+    rank: int
+    first: str
+    best: str
+    first_status: GoalStatus
+    status: GoalStatus
+    trend: int
+    """1: better than at first, -1: worse, 0: the same within 1 % of the limit."""
+    note: str
+    source: str
+
+
+@dataclass(frozen=True)
+class StructureRow:
+    label: str
+    role: str
+    volume: str
+    mean: str
+    hottest: str
+    overlap: str
+    remarks: str
+
+
+@dataclass(frozen=True)
+class ObjectiveRow:
+    structure: str
+    function: str
+    priority: str
+    first_priority: str
+    """Where it differs from the priority at the end."""
+    value: str
+    share: float
+    """Percent of the total that this objective makes up, 0 where no value is known."""
+    note: str
+
+
+def goal_rows(goals: Sequence[GoalResult], first: Sequence[GoalResult]) -> list[GoalRow]:
+    """Rows in the order of rank, then of the protocol."""
+    before = {goal_identity(goal): goal for goal in first}
+    return [_goal_row(goal, before.get(goal_identity(goal))) for goal in sorted(goals, key=lambda goal: goal.rank)]
+
+
+def goal_identity(goal: GoalResult) -> tuple[str, str, str, float]:
+    """What makes two results answers to the same goal."""
+    return goal.structure, goal.metric, goal.comparator, goal.limit
+
+
+def goal_text(goal: GoalResult) -> str:
+    return f"{goal.structure} {goal.metric} {_SIGN[goal.comparator]} {number(goal.limit)}"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    """A number as a clinician writes it: one decimal, more for small ones, none for round ones; – where absent."""
+    if value is None:
+        return "–"
+    if abs(value) < 10 and value != round(value, 1):
+        digits = max(digits, 2)
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if float(text) == round(float(text)) else text
+
+
+def measured(value: float | None, unit: str) -> str:
+    """A measured value: always with decimals, so that a column lines up; – where absent."""
+    if value is None:
+        return "–"
+    digits = 2 if not unit or abs(value) < 1.0 else 1
+    return f"{value:.{digits}f}{_unit(unit)}"
+
+
+def gy(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} Gy"
+
+
+def position(point_mm: model.Vector | None) -> str:
+    """A point in words that need no coordinate system at hand."""
+    return "–" if point_mm is None else f"x {point_mm[0]:.1f}, y {point_mm[1]:.1f}, z {point_mm[2]:.1f} mm"
+
+
+def changed(goal: GoalResult, first: GoalResult | None) -> int:
+    """1 when a goal's value is better than at first, -1 when it is worse, 0 within 1 % of its limit."""
+    if goal.value is None or first is None or first.value is None:
+        return 0
+    step = goal.value - first.value
+    if abs(step) < _NOTICEABLE * max(abs(goal.limit), 1e-6):
+        return 0
+    better = step < 0 if goal.comparator == "<=" else step > 0
+    return 1 if better else -1
+
+
+def objective_rows(attempt: Attempt, first: Attempt, names: Mapping[str, str]) -> list[ObjectiveRow]:
+    """Objectives of an attempt, with the share of the total that each makes up."""
+    total = sum(objective.value or 0.0 for objective in attempt.objectives)
+    before = {objective.name: objective.spec for objective in first.objectives}
+    rows = []
+    for objective in attempt.objectives:
+        earlier = before.get(objective.name)
+        moved = earlier is not None and earlier.priority != objective.spec.priority
+        rows.append(
+            ObjectiveRow(
+                structure=names.get(objective.spec.structure, objective.spec.structure),
+                function=function_text(objective.spec.function),
+                priority=number(objective.spec.priority, 0) if objective.spec.priority is not None else "constraint",
+                first_priority=number(earlier.priority, 0) if moved and earlier is not None else "",
+                value="–" if objective.value is None else f"{objective.value:.3g}",
+                share=100.0 * (objective.value or 0.0) / total if total > 0 else 0.0,
+                note=objective.fidelity_note,
+            )
+        )
+    return rows
+
+
+def function_text(function: model.ObjectiveFunction) -> str:
+    """An objective in a planner's words."""
+    match function:
+        case model.DoseVolumePoint(bound, dose_gy, volume):
+            sign = "at least" if bound is model.Bound.LOWER else "at most"
+            return f"{sign} {number(volume)} % above {number(dose_gy)} Gy"
+        case model.MaxDose(dose_gy):
+            return f"max ≤ {number(dose_gy)} Gy"
+        case model.MinDose(dose_gy):
+            return f"min ≥ {number(dose_gy)} Gy"
+        case model.MeanDose(dose_gy):
+            return f"mean ≤ {number(dose_gy)} Gy"
+        case model.Geud(bound, dose_gy, a):
+            return f"gEUD (a = {number(a)}) {'≥' if bound is model.Bound.LOWER else '≤'} {number(dose_gy)} Gy"
+        case model.UniformDose(dose_gy):
+            return f"uniform {number(dose_gy)} Gy"
+        case model.DoseFallOff(high_gy, low_gy, distance_mm):
+            return f"falls from {number(high_gy)} to {number(low_gy)} Gy in {number(distance_mm)} mm"
+        case model.NormalTissueFalloff(automatic=True):
+            return "normal tissue fall-off, automatic"
+        case model.NormalTissueFalloff():
+            start, end = number(function.start_percent), number(function.end_percent)
+            return f"normal tissue: {start} % at {number(function.distance_mm)} mm, falling to {end} %"
+        case model.HotFraction(dose_gy, hottest):
+            return f"hottest {number(hottest)} % above {number(dose_gy)} Gy"
+        case model.VendorFunction(kind, text):
+            return f"{kind}: {text}"
+
+
+def structure_rows(
+    structures: Sequence[model.Structure], dvhs: Mapping[str, model.Dvh], overlap_percent: Mapping[str, float]
+) -> list[StructureRow]:
+    """Structures with volume, dose and what to know about them; targets first, then the External, then organs."""
+    return [
+        StructureRow(
+            label=structure.label,
+            role=_ROLE_WORD[structure.role],
+            volume="empty" if structure.empty else f"{structure.volume_cc:.{_volume_digits(structure.volume_cc)}f} cc",
+            mean=gy(dvhs[structure.label].mean_gy) if structure.label in dvhs else "–",
+            hottest=gy(dvhs[structure.label].max_gy) if structure.label in dvhs else "–",
+            overlap=f"{overlap_percent[structure.label]:.1f} %" if structure.label in overlap_percent else "",
+            remarks="; ".join(_remarks(structure, dvhs.get(structure.label))),
+        )
+        for structure in sorted(structures, key=lambda each: _ROLE_ORDER.index(each.role))
+    ]
+
+
+_ROLE_ORDER = (
+    model.StructureRole.TARGET,
+    model.StructureRole.EXTERNAL,
+    model.StructureRole.OAR,
+    model.StructureRole.HELPER,
+    model.StructureRole.SUPPORT,
+)
+_ROLE_WORD = dict(zip(_ROLE_ORDER, ("target", "external", "organ", "helper", "support"), strict=True))
+
+
+def normalization_text(normalization: model.Normalization, names: Mapping[str, str]) -> str:
+    match normalization:
+        case None:
+            return "none"
+        case model.PercentNormalization(percent):
+            return f"{percent:.2f} % of the optimiser's dose"
+        case model.CoverageNormalization(structure, volume, dose_gy):
+            return f"{number(volume)} % of {names.get(structure, structure)} gets exactly {number(dose_gy)} Gy"
+
+
+def prescription_lines(plan: model.Plan, names: Mapping[str, str]) -> list[str]:
+    """Highest dose first, with the dose per fraction."""
+    if plan.prescription is None:
+        return []
+    count = plan.prescription.fraction_count
+    targets = sorted(plan.prescription.targets, key=lambda target: -target.total_gy)
+    return [
+        f"{names.get(t.structure, t.structure)}: {number(t.total_gy)} Gy in {count} "
+        f"{'fraction' if count == 1 else 'fractions'} of {number(t.total_gy / count, 2)} Gy"
+        for t in targets
+    ]
+
+
+def labels(result: RunResult) -> dict[str, str]:
+    """Resource name of a structure -> the TPS's label."""
+    return {structure.name: structure.label for structure in result.structures}
+
+
+def status_counts(attempt: Attempt) -> dict[GoalStatus, int]:
+    return {status: sum(goal.status is status for goal in attempt.goals) for status in GoalStatus}
+
+
+def _goal_row(goal: GoalResult, first: GoalResult | None) -> GoalRow:
+    sign = _SIGN[goal.comparator]
+    return GoalRow(
+        structure=goal.structure,
+        metric=goal.metric,
+        limit=f"{sign} {number(goal.limit)}{_unit(goal.unit)}",
+        acceptable="" if goal.acceptable is None else f"{sign} {number(goal.acceptable)}",
+        rank=goal.rank,
+        first=measured(None if first is None else first.value, goal.unit),
+        best=measured(goal.value, goal.unit),
+        first_status=GoalStatus.NOT_EVALUABLE if first is None else first.status,
+        status=goal.status,
+        trend=changed(goal, first),
+        note=goal.note,
+        source=goal.source,
+    )
+
+
+def _unit(unit: str) -> str:
+    return f" {unit}" if unit else ""
+
+
+def _volume_digits(volume_cc: float) -> int:
+    return 2 if volume_cc < 10 else 1 if volume_cc < 100 else 0
+
+
+def _remarks(structure: model.Structure, dvh: model.Dvh | None) -> list[str]:
+    remarks = []
+    if structure.tg263_name and structure.tg263_name != structure.label:
+        remarks.append(f"read as {structure.tg263_name}")
+    if structure.cut_by_image_edge:
+        remarks.append("cut by the end of the scan: volume and % are incomplete")
+    if dvh is not None and dvh.coverage_percent is not None and dvh.coverage_percent < 99.5:
+        remarks.append(f"{dvh.coverage_percent:.0f} % of it lies inside the dose grid")
+    return remarks
