@@ -8,28 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import pairwise
 
 from agent.observation import Limits, ObjectiveState, Observation
-from agent.proposal import UNITS, Change, Proposal
+from agent.proposal import Change, CheckFailure, Proposal
 
 _SLACK = 1e-9
 """Relative; so that a value computed as limit x 1.0 passes."""
-
-
-@dataclass(frozen=True)
-class CheckFailure:
-    """One rule that a proposal breaks."""
-
-    objective: str
-    field: str
-    value: float | None
-    rule: str
-    allowed: str
-
-    def __str__(self) -> str:
-        shown = "" if self.value is None else f" {self.value:g}{UNITS.get(self.field, '')}"
-        return f"{self.objective!r} {self.field}{shown}: {self.rule}; allowed: {self.allowed}."
 
 
 def check(proposal: Proposal, observation: Observation) -> tuple[CheckFailure, ...]:
@@ -119,7 +105,7 @@ def _ratios(states: Mapping[str, ObjectiveState], limits: Limits) -> Iterator[Ch
 def _falling(states: tuple[ObjectiveState, ...], limits: Limits) -> Iterator[CheckFailure]:
     by_name = {state.name: state for state in states}
     for chain in limits.falling_doses:
-        for inner, outer in zip(chain, chain[1:], strict=False):
+        for inner, outer in pairwise(chain):
             if by_name[outer].dose_gy > by_name[inner].dose_gy:
                 rule = f"doses fall outwards, but {inner!r} has {by_name[inner].dose_gy:g} Gy"
                 allowed = f"at most {by_name[inner].dose_gy:g}"

@@ -10,12 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.proposal import Change, Field
+from agent.proposal import Change, CheckFailure, Field
 from agent.records import GoalResult
 from bridge import model
 
 Region = Literal["target", "organ", "ring", "external"]
 Score = tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a structure lies, as far as it decides which objectives act on it."""
+
+    region: Region
+    organ: str
+    """The protocol's structure that it was cut or grown from; itself otherwise."""
+    distance_mm: float = 0.0
+    """Rings: distance of the inner edge from the targets."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +42,7 @@ class ObjectiveState:
     priority: float
     value: float | None
     """Weighted loss after the last optimisation; None where the TPS gives none."""
-    region: Region
-    organ: str
-    """The protocol's structure that a helper was cut or grown from; the structure itself otherwise."""
-    distance_mm: float
-    """Rings: distance of the inner edge from the targets."""
+    place: Place
     dose_bounds_gy: tuple[float, float]
     priority_bounds: tuple[float, float]
     may_change: tuple[Field, ...]
@@ -78,8 +85,8 @@ class Observation:
     best: int
     """Number of the best attempt so far."""
     limits: Limits
-    organs: Mapping[str, str]
-    """Structure that a goal names -> the protocol's structure it was cut or grown from."""
+    places: Mapping[str, Place]
+    """Structure that a goal names -> where it lies."""
     targets: tuple[str, ...]
     normalised_target: str
     prescriptions_gy: Mapping[str, float]
@@ -91,6 +98,8 @@ class Observation:
     """Structure -> curve of the last attempt."""
     hints: model.PlanningHints | None
     attempts_left: int
+    rejected: tuple[CheckFailure, ...] = ()
+    """Why the proposal just made was not applied; empty at the first asking."""
 
     @property
     def last(self) -> Step:

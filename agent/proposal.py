@@ -11,7 +11,7 @@ from typing import Literal
 
 Field = Literal["priority", "dose_gy", "volume_percent"]
 
-UNITS = {"priority": "", "dose_gy": " Gy", "volume_percent": " %"}
+_UNITS = {"priority": "", "dose_gy": " Gy", "volume_percent": " %"}
 
 
 @dataclass(frozen=True)
@@ -36,3 +36,18 @@ class Proposal:
     """Attempt whose objectives and fluence the changes start from; absent: the last one."""
     stop: bool = False
     """Nothing more is worth trying; ``rationale`` says why."""
+
+
+@dataclass(frozen=True)
+class CheckFailure:
+    """One rule that a proposal breaks."""
+
+    objective: str
+    field: str
+    value: float | None
+    rule: str
+    allowed: str
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" {self.value:g}{_UNITS.get(self.field, '')}"
+        return f"{self.objective!r} {self.field}{shown}: {self.rule}; allowed: {self.allowed}."

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.goals import success
 from agent.plain import from_plain, to_plain
 from agent.records import Attempt, GoalResult, GoalStatus, RunResult
 from agent.volumes import ReferencePlan, Volumes, load_volumes, save_volumes
@@ -110,12 +111,15 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "protocol": result.protocol,
         "planner": result.planner,
         "seed": result.seed,
-        "outcome": "goals-met" if rank_1_satisfied(best.goals) else "goal-missed",
+        "outcome": "goals-met" if success(best.goals) else "goal-missed",
         "stop_reason": result.stop_reason,
         "dose_kind": best.dose.kind.name,
         "deliverable": best.dose.deliverable,
         "goals": [row for row in rows if row["status"] != GoalStatus.NOT_EVALUABLE.value],
         "not_evaluable": [row for row in rows if row["status"] == GoalStatus.NOT_EVALUABLE.value],
+        "reported": [
+            {"structure": r.structure, "metric": r.metric, "value": r.value, "unit": r.unit} for r in best.reported
+        ],
         "conflicts": [{"goals": list(c.goals), "explanation": c.explanation} for c in result.conflicts],
         "notes": list(result.notes),
         "attempts": len(result.attempts),
@@ -129,11 +133,6 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "tps": {"name": result.server.tps_name, "version": result.server.tps_version, "mode": result.server.mode.name},
         "versions": dict(result.versions),
     }
-
-
-def rank_1_satisfied(goals: tuple[GoalResult, ...]) -> bool:
-    """Whether every rank-1 goal that could be evaluated is met or acceptable."""
-    return all(goal.status is not GoalStatus.MISSED for goal in goals if goal.rank == 1)
 
 
 def _identity(goal: GoalResult) -> tuple[str, str, str, float]:
@@ -218,6 +217,11 @@ def _write_json(path: Path, plain: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part."""
     _replace(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_text`, for pictures."""
+    _replace(path, lambda partial: partial.write_bytes(content))
 
 
 def _replace(path: Path, fill: Callable[[Path], object]) -> None:

@@ -12,16 +12,15 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from agent.checks import CheckFailure
 from agent.observation import Score
 from agent.plain import to_plain
-from agent.proposal import Proposal
+from agent.proposal import CheckFailure, Proposal
 from agent.records import Conflict, GoalResult, ReportedMetric
 from bridge import model
 
@@ -218,7 +217,7 @@ class _Chain:
 
     lines: int = 0
     head: str = _NO_LINE_BEFORE
-    last_event: str = field(default="")
+    last_event: str = ""
 
 
 def verify(path: Path, *, expected_head: str | None = None) -> Verification:
@@ -265,7 +264,7 @@ def _line_problem(line: bytes, number: int, chain: _Chain) -> str:
     if written.get("line") != number:
         return f"the line calls itself number {written.get('line')!r}: lines were dropped, added or swapped"
     seal = written.pop("seal", None)
-    if _seal(written) != seal:
+    if _seal(written) != seal or _canonical({**written, "seal": seal}).encode() + b"\n" != line:
         return "the line was edited: its content does not fit its seal"
     if written["previous"] != chain.head:
         return "the line does not follow the one before: that one was replaced"

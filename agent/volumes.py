@@ -137,7 +137,7 @@ def save_volumes(volumes: Volumes, path: Path) -> None:
         "masks": [{"label": label, "grid": to_plain(mask.grid)} for label, mask in volumes.masks.items()],
     }
     with path.open("wb") as stream:
-        np.savez_compressed(stream, header=np.asarray(json.dumps(header)), **arrays)
+        np.savez_compressed(stream, allow_pickle=False, header=np.asarray(json.dumps(header)), **arrays)
 
 
 def load_volumes(path: Path) -> Volumes:

@@ -6,8 +6,9 @@ imports live inside the commands, so that asking for help stays quick.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -37,7 +38,9 @@ DataDir = Annotated[
 def serve(
     case: Annotated[
         str | None,
-        typer.Option(metavar="NAME|PATH", help="First take in this patient: a built-in case, DICOM folder or npz file."),
+        typer.Option(
+            metavar="NAME|PATH", help="First take in this patient: a built-in case, a DICOM folder or an npz file."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Which patient of the built-in case to make.")] = None,
     data_dir: DataDir = None,
@@ -65,17 +68,26 @@ def serve(
     It listens on this machine only, and only to callers that know the token. Ctrl-C stops it: committed plans stay,
     everything uncommitted is forgotten.
     """
-    from bridge import logs, serving
+    from bridge import intake, logs, serving
     from bridge.backends.simulator import Simulator
+    from sim_tps.store import DATABASE
 
     if keep_nothing and data_dir is not None:
         raise typer.BadParameter("choose --keep-nothing or --data-dir, not both.")
     logs.configure(log_level)
-    with _refusals_shown(), _data_folder(data_dir, keep_nothing) as folder:
+    with _refusals_shown(), _data_folder(data_dir, keep_nothing) as folder, ExitStack() as stack:
         simulator = Simulator(folder)
-        patient = _taken_in(simulator.tps, case, seed) if case is not None else None
-        manner = serving.announced(patient) if announce else serving.for_people(token_file or folder / "token")
-        serving.run(simulator, manner, port=port, read_only=read_only, data_dir=folder)
+        patient = None
+        if case is not None:
+            taken_in = intake.read_case(case, seed=seed)
+            intake.take_in(simulator.tps, taken_in)
+            patient = f"patients/{taken_in.id}"
+        if announce:
+            ready = partial(serving.announce, patient=patient)
+        else:
+            path = token_file or folder / "token"
+            ready = partial(_tell, path, stack.enter_context(serving.token_file(path)))
+        serving.run(simulator, folder / DATABASE, ready, port=port, read_only=read_only, until_stdin_closes=announce)
 
 
 @app.command("import")
@@ -134,12 +146,11 @@ def proto(
     typer.echo(f"{len(written)} files in {folder}; start with {folder / 'README.md'}.")
 
 
-def _taken_in(tps: "Tps", case: str, seed: int | None) -> str:  # noqa: F821, UP037
-    from bridge import intake
-
-    patient = intake.read_case(case, seed=seed)
-    intake.take_in(tps, patient)
-    return f"patients/{patient.id}"
+def _tell(path: Path, write_token: Callable[[str], None], endpoint: str, token: str) -> None:
+    write_token(token)
+    typer.echo(
+        f"The simulated TPS listens at {endpoint}; its access token is in {path}.\nCtrl-C stops it. {INTENDED_USE}"
+    )
 
 
 @contextmanager

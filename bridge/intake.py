@@ -11,7 +11,6 @@ import numpy as np
 
 from sim_tps.cases import CASES, make_case
 from sim_tps.errors import BadInput, Refused
-from sim_tps.importers import import_patient
 from sim_tps.patient import Patient
 from sim_tps.tps import Tps
 
@@ -33,6 +32,8 @@ def read_case(chosen: str, *, seed: int | None = None, patient_id: str | None = 
     path = Path(chosen)
     if not path.exists():
         raise BadInput(f"there is no file or folder {chosen!r}, and no built-in case of that name: {', '.join(CASES)}.")
+    from sim_tps.importers import import_patient  # pydicom takes its time, and the built-in cases do not need it
+
     return import_patient(path, id=patient_id)
 
 

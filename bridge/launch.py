@@ -80,6 +80,8 @@ def launch(
     LaunchFailed
         The child ended or stayed silent; the message holds the tail of its log.
     """
+    if patient_file is not None and case is not None:
+        raise ValueError(f"give a patient file ({patient_file}) or a built-in case ({case!r}), not both.")
     command = [sys.executable, "-m", "bridge.cli", "serve", "--announce", "--port", "0"]
     chosen = str(patient_file) if patient_file is not None else case
     command += ["--case", chosen] if chosen is not None else []
@@ -88,7 +90,7 @@ def launch(
     command += ["--keep-nothing"] if keep_nothing else []
     command += ["--read-only"] if read_only else []
     with ExitStack() as stack:
-        log_file = stack.enter_context(log.open("ab+") if log else tempfile.TemporaryFile())
+        log_file = stack.enter_context(_log_file(log))
         child = stack.enter_context(_running(command, log_file))
         yield _announced(child, log_file, timeout_s)
 
@@ -107,6 +109,10 @@ def _running(command: list[str], log_file: IO[bytes]) -> Iterator[subprocess.Pop
         yield child
     finally:
         _end(child)
+
+
+def _log_file(log: Path | None) -> IO[bytes]:
+    return log.open("ab+") if log is not None else tempfile.TemporaryFile()
 
 
 def _announced(child: subprocess.Popen[str], log_file: IO[bytes], timeout_s: float) -> Announcement:

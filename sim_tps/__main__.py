@@ -72,7 +72,7 @@ def _settings(tps: Tps, patient_id: str, target: str) -> PlanSettings:
         id="plan-1",
         label="nine beams",
         patient=patient_id,
-        machine="generic-6mv-5mm",
+        machine="generic-5mm",
         beams=tuple(Beam(f"beam-{n}", isocentre, float(g)) for n, g in enumerate(_GANTRY_DEG, start=1)),
         prescription=Prescription(25, (TargetDose(target, _PRESCRIBED_GY),)),
         dose_grid_mm=3.0,

@@ -115,7 +115,9 @@ class DoseVolume:
     def volume_at(self, dose_gy: float) -> float:
         """Volume in cc that gets at least ``dose_gy``."""
         if not np.isfinite(dose_gy) or dose_gy < 0.0:
-            raise BadInput(f"structure {self.name!r}: volume at {dose_gy:g} Gy asked for, expected a dose of 0 or more.")
+            raise BadInput(
+                f"structure {self.name!r}: volume at {dose_gy:g} Gy asked for, expected a dose of 0 or more."
+            )
         return float(self._volumes_at(np.array([dose_gy]))[0])
 
     def curve(self, bin_gy: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -142,7 +142,7 @@ class Plan:
     settings: PlanSettings
     revision: int
     """Grows with every change, also when an earlier state is restored."""
-    fluence: NDArray[np.float64] | None = None
+    fluence: NDArray[np.floating] | None = None
     """One weight per beamlet, beams in order; where a warm start begins."""
     raw_dose: Dose | None = None
     """Dose of ``fluence`` before normalisation."""

@@ -23,6 +23,7 @@ from sim_tps.dvh import DoseVolume
 from sim_tps.errors import BadInput, NotFound, Refused
 from sim_tps.geometry import Grid
 from sim_tps.machine import Machine, machines
+from sim_tps.optimise.objectives import check_objective
 from sim_tps.patient import Patient, Structure
 from sim_tps.plan import Dose, Normalization, Objective, Percent, Plan, PlanSettings, Prescription
 from sim_tps.structures import derive
@@ -311,7 +312,7 @@ class Tps:
         gy: NDArray[np.float32],
         grid: Grid,
         *,
-        fluence: NDArray[np.float64],
+        fluence: NDArray[np.floating],
         values: tuple[tuple[str, float], ...],
     ) -> Plan:
         dose = Dose(gy, grid, "intermediate", ALGORITHM)
@@ -353,9 +354,8 @@ class Tps:
         from sim_tps.engine import PlanEngine
 
         settings, patient = plan.settings, self.patient(plan.settings.patient)
-        structures = tuple(patient.structure(name) for name in sorted({o.structure for o in settings.objectives}))
         key = (settings.patient, settings.machine, settings.beams, settings.optimization_grid_mm, settings.dose_grid_mm)
-        key += (settings.beamlet_mm, settings.prescription, seed, tuple(id(s) for s in structures))
+        key += (settings.beamlet_mm, settings.prescription, seed)
         if key not in self._engines:
             dose_spacing = settings.dose_grid_mm
             self._engines[key] = PlanEngine(
@@ -371,7 +371,9 @@ class Tps:
             )
             while len(self._engines) > _ENGINES_KEPT:
                 self._engines.pop(next(iter(self._engines)))
-        return self._engines[key]
+        engine = self._engines[key]
+        engine.use(patient)
+        return engine
 
 
 def dose_grid(patient: Patient, spacing_mm: float | None) -> Grid:
@@ -382,17 +384,6 @@ def dose_grid(patient: Patient, spacing_mm: float | None) -> Grid:
     shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
     box = Grid((origin[0], origin[1], origin[2]), grid.spacing_mm, shape)
     return box if spacing_mm is None else box.resampled((spacing_mm, spacing_mm, spacing_mm))
-
-
-def check_objective(objective: Objective) -> None:
-    """Refuse numbers the optimiser has no meaning for."""
-    name = f"objective {objective.type.value} on {objective.structure!r}"
-    if not 0.0 <= objective.priority <= 1000.0:
-        raise BadInput(f"{name}: priority {objective.priority!r} must be between 0 and 1000.")
-    if not (np.isfinite(objective.dose_gy) and objective.dose_gy >= 0.0):
-        raise BadInput(f"{name}: dose {objective.dose_gy!r} Gy must be 0 or more.")
-    if objective.volume_percent is not None and not 0.0 <= objective.volume_percent <= 100.0:
-        raise BadInput(f"{name}: volume {objective.volume_percent!r} % must be between 0 and 100.")
 
 
 def _check_settings(settings: PlanSettings, patient: Patient) -> None:

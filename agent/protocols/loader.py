@@ -82,7 +82,7 @@ def read(text: str, file: str) -> LoadedProtocol:
     try:
         protocol = Protocol.model_validate(data)
     except ValidationError as error:
-        raise ProtocolError(file, tuple(_problem(item, data, lines) for item in error.errors())) from None
+        raise ProtocolError(file, tuple(_problem(item, lines) for item in error.errors())) from None
     if problems := tuple(_inconsistencies(protocol, lines)):
         raise ProtocolError(file, problems)
     return LoadedProtocol(protocol, file, hashlib.sha256(text.encode()).hexdigest())
@@ -145,7 +145,7 @@ def _undeclared(name: str, declared: set[str]) -> str:
     return f"structure {name!r} is declared neither under structures nor under helpers.{hint}"
 
 
-def _problem(item: Mapping[str, object], data: object, lines: Mapping[Keys, int]) -> Problem:
+def _problem(item: Mapping[str, object], lines: Mapping[Keys, int]) -> Problem:
     keys: Keys = tuple(item["loc"])  # type: ignore[arg-type]
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "extra_forbidden":

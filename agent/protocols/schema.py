@@ -1,7 +1,7 @@
-"""What a clinical protocol may say, as pydantic models: a YAML file of a site's intentions, with the units in the names.
+"""What a clinical protocol may say, as pydantic models: a YAML file of a site's intentions, units in the names.
 
-The one idea: a protocol is complete and closed. Every structure that a helper, goal, objective or beam names is declared
-under ``structures`` or ``helpers``, every number stands with its unit, and what cannot be meant is refused by
+The one idea: a protocol is complete and closed. Every structure that a helper, goal, objective or beam names is
+declared under ``structures`` or ``helpers``, every number stands with its unit, and what cannot be meant is refused by
 `agent.protocols.loader` with file, line and fix, before any planning system is asked for anything.
 """
 
@@ -94,8 +94,8 @@ class StructureRule(Section):
 class Helper(Section):
     """A recipe for a structure made through the contract; exactly one of ``ring grow keep`` is given.
 
-    ``ring``: around the source, from ``from_mm`` to ``to_mm``. ``grow``: the source plus ``by_mm``. ``keep``: the source
-    ``without`` others (grown by ``margin_mm`` first). An empty result is left out and reported.
+    ``ring``: around the source, from ``from_mm`` to ``to_mm``. ``grow``: the source plus ``by_mm``. ``keep``: the
+    source ``without`` others (grown by ``margin_mm`` first). An empty result is left out and reported.
     """
 
     ring: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -32,8 +33,7 @@ class Curves:
     name: str
     dvhs: Mapping[str, model.Dvh]
     """Structure label -> curve."""
-    line: str
-    """Matplotlib line style."""
+    line: Literal["-", "--"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ def dvh_figure(
         for label in reversed(shown):
             if label in each.dvhs:
                 _draw_curve(axes, each.dvhs[label], colours[label], each.line, 2.2 if label in targets else 1.35)
-    marks = [mark for goal in goals if (mark := goal_mark(goal, curves[0].dvhs, prescription_gy)) is not None]
+    drawn = [goal for goal in goals if goal.structure in shown]
+    marks = [mark for goal in drawn if (mark := goal_mark(goal, curves[0].dvhs, prescription_gy)) is not None]
     for mark in marks:
         _draw_mark(axes, mark)
     _frame(axes, curves, prescription_gy)
@@ -96,20 +97,17 @@ def goal_mark(goal: GoalResult, dvhs: Mapping[str, model.Dvh], prescription_gy: 
     return None
 
 
-def _draw_curve(axes: Axes, dvh: model.Dvh, colour: str, line: str, width: float) -> None:
+def _draw_curve(axes: Axes, dvh: model.Dvh, colour: str, line: Literal["-", "--"], width: float) -> None:
     step = max(1, len(dvh.dose_gy) // 700)
     axes.plot(dvh.dose_gy[::step], dvh.volume_percent[::step], color=colour, linestyle=line, linewidth=width)
 
 
 def _draw_mark(axes: Axes, mark: GoalMark) -> None:
-    if mark.about_dose:
-        shape = "<" if mark.wants_less else ">"
-    else:
-        shape = "v" if mark.wants_less else "^"
+    less, more = ("<", ">") if mark.about_dose else ("v", "^")
     axes.plot(
         [mark.dose_gy],
         [mark.volume_percent],
-        marker=shape,
+        marker=less if mark.wants_less else more,
         markersize=8.5,
         markerfacecolor=STATUS_COLOUR[mark.status],
         markeredgecolor="white",

@@ -10,6 +10,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import Stroke, withStroke
+from numpy.typing import NDArray
 
 from agent.report.planes import ORIENTATIONS, Box, Cut, Orientation, cut
 from agent.volumes import Volumes
@@ -122,7 +124,7 @@ def _draw_plane(
         )
     if (dose := cut(scene.volumes.dose, orientation, at_mm)) is not None:
         _draw_isodoses(axes, scene, dose)
-    for structure in sorted(reversed(scene.structures), key=_drawn_later):
+    for structure in _bottom_up(scene.structures):
         mask = scene.volumes.masks.get(structure.label)
         outline = None if mask is None else cut(mask, orientation, at_mm)
         if outline is not None:
@@ -161,15 +163,16 @@ def _draw_contour(axes: Axes, outline: Cut, colour: str, width: float) -> None:
 _PLAIN = Stroke()
 
 
-def _padded(coordinates: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _padded(coordinates: NDArray[np.float64]) -> NDArray[np.float64]:
     step = coordinates[1] - coordinates[0]
     return np.concatenate([[coordinates[0] - step], coordinates, [coordinates[-1] + step]])
 
 
-def _drawn_later(structure: model.Structure) -> int:
+def _bottom_up(structures: Sequence[model.Structure]) -> list[model.Structure]:
     """Targets lie on top of organs, and those on top of the skin; of touching targets the first listed is on top."""
     order = (model.StructureRole.EXTERNAL, model.StructureRole.OAR, model.StructureRole.TARGET)
-    return order.index(structure.role) if structure.role in order else 1
+    last_first = list(reversed(structures))
+    return sorted(last_first, key=lambda each: order.index(each.role) if each.role in order else 1)
 
 
 def _contour_width(structure: model.Structure) -> float:
@@ -207,7 +210,11 @@ def _frame(axes: Axes, orientation: Orientation, at_mm: float, box: Box, height_
     _scale_bar(axes, box.length(orientation.across))
 
 
-_ON_CT = {"color": "white", "fontweight": "bold", "path_effects": [withStroke(linewidth=2.2, foreground="black")]}
+_ON_CT: dict[str, Any] = {
+    "color": "white",
+    "fontweight": "bold",
+    "path_effects": [withStroke(linewidth=2.2, foreground="black")],
+}
 
 
 def _scale_bar(axes: Axes, width_mm: float) -> None:
@@ -262,4 +269,3 @@ def _extent(image: Cut) -> tuple[float, float, float, float]:
         float(image.v_mm[0] - dv / 2),
         float(image.v_mm[-1] + dv / 2),
     )
-

@@ -1,8 +1,8 @@
 """Cuts through a volume along the patient's axes, and the part of a cut worth showing.
 
-    axial      seen from the feet: R on the left, A on top        h = x, v = y
-    coronal    seen from the front: R on the left, H on top       h = x, v = z
-    sagittal   seen from the left: A on the left, H on top        h = y, v = z
+axial      seen from the feet: R on the left, A on top        h = x, v = y
+coronal    seen from the front: R on the left, H on top       h = x, v = z
+sagittal   seen from the left: A on the left, H on top        h = y, v = z
 """
 
 from __future__ import annotations

@@ -6,15 +6,15 @@ The one idea: whatever is shown as text is made here, once, for the page, the te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.records import Attempt, GoalResult, GoalStatus, RunResult
 from bridge import model
 
 RANK_WORD: Mapping[int, str] = {1: "must", 2: "should", 3: "wish"}
 _SIGN = {"<=": "≤", ">=": "≥"}
-_NOTICEABLE = 0.01
-"""A goal's value counts as changed from 1 % of its limit on; less is the optimiser's own scatter."""
+NOTICEABLE_PERCENT = 2.0
+"""A goal's value counts as changed from this share of its limit on; less is the optimiser's own scatter."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class GoalRow:
     first_status: GoalStatus
     status: GoalStatus
     trend: int
-    """1: better than at first, -1: worse, 0: the same within 1 % of the limit."""
+    """1: better than at first, -1: worse, 0: the same within 2 % of the limit."""
     note: str
     source: str
 
@@ -82,15 +82,12 @@ def number(value: float | None, digits: int = 1) -> str:
     if abs(value) < 10 and value != round(value, 1):
         digits = max(digits, 2)
     text = f"{value:.{digits}f}"
-    return text.rstrip("0").rstrip(".") if float(text) == round(float(text)) else text
+    return f"{float(text):.0f}" if float(text).is_integer() else text
 
 
 def measured(value: float | None, unit: str) -> str:
-    """A measured value: always with decimals, so that a column lines up; – where absent."""
-    if value is None:
-        return "–"
-    digits = 2 if not unit or abs(value) < 1.0 else 1
-    return f"{value:.{digits}f}{_unit(unit)}"
+    """A measured value: two decimals, as goals are compared; – where absent."""
+    return "–" if value is None else f"{value:.2f}{_unit(unit)}"
 
 
 def gy(value: float | None) -> str:
@@ -99,15 +96,17 @@ def gy(value: float | None) -> str:
 
 def position(point_mm: model.Vector | None) -> str:
     """A point in words that need no coordinate system at hand."""
-    return "–" if point_mm is None else f"x {point_mm[0]:.1f}, y {point_mm[1]:.1f}, z {point_mm[2]:.1f} mm"
+    if point_mm is None:
+        return "–"
+    return f"x {point_mm[0]:.1f}, y {point_mm[1]:.1f}, z {point_mm[2]:.1f} mm".replace("-", "−")
 
 
 def changed(goal: GoalResult, first: GoalResult | None) -> int:
-    """1 when a goal's value is better than at first, -1 when it is worse, 0 within 1 % of its limit."""
+    """1 when a goal's value is better than at first, -1 when it is worse, 0 within 2 % of its limit."""
     if goal.value is None or first is None or first.value is None:
         return 0
     step = goal.value - first.value
-    if abs(step) < _NOTICEABLE * max(abs(goal.limit), 1e-6):
+    if abs(step) < NOTICEABLE_PERCENT / 100.0 * max(abs(goal.limit), 1e-6):
         return 0
     better = step < 0 if goal.comparator == "<=" else step > 0
     return 1 if better else -1
@@ -123,7 +122,7 @@ def objective_rows(attempt: Attempt, first: Attempt, names: Mapping[str, str]) -
         moved = earlier is not None and earlier.priority != objective.spec.priority
         rows.append(
             ObjectiveRow(
-                structure=names.get(objective.spec.structure, objective.spec.structure),
+                structure=names.get(objective.spec.structure, objective.spec.structure.rpartition("/")[2]),
                 function=function_text(objective.spec.function),
                 priority=number(objective.spec.priority, 0) if objective.spec.priority is not None else "constraint",
                 first_priority=number(earlier.priority, 0) if moved and earlier is not None else "",
@@ -218,6 +217,34 @@ def prescription_lines(plan: model.Plan, names: Mapping[str, str]) -> list[str]:
 def labels(result: RunResult) -> dict[str, str]:
     """Resource name of a structure -> the TPS's label."""
     return {structure.name: structure.label for structure in result.structures}
+
+
+def curves(attempt: Attempt, result: RunResult) -> dict[str, model.Dvh]:
+    """The attempt's DVHs by the TPS's labels, whatever the protocol calls the structures."""
+    names = labels(result)
+    return {names.get(curve.structure, shown): curve for shown, curve in attempt.dvhs.items()}
+
+
+def label_of(structure: str, result: RunResult) -> str:
+    """The TPS's label of a structure as a goal names it; the name itself where there is no such structure."""
+    curve = result.best_attempt.dvhs.get(structure)
+    if curve is not None:
+        return labels(result).get(curve.structure, structure)
+    return next((each.label for each in result.structures if each.tg263_name == structure), structure)
+
+
+def paired_goals(one: Attempt, other: Attempt) -> list[GoalRow]:
+    """Every goal of either attempt: ``first`` is the value in ``one``, ``best`` that in ``other``."""
+    here, there = ({goal_identity(goal): goal for goal in attempt.goals} for attempt in (one, other))
+    both = {
+        key: (here.get(key, _absent(goal)), there.get(key, _absent(goal))) for key, goal in {**there, **here}.items()
+    }
+    pairs = sorted(both.values(), key=lambda pair: pair[0].rank)
+    return [_goal_row(second, first) for first, second in pairs]
+
+
+def _absent(goal: GoalResult) -> GoalResult:
+    return replace(goal, status=GoalStatus.NOT_EVALUABLE, value=None, note="not a goal of this run")
 
 
 def status_counts(attempt: Attempt) -> dict[GoalStatus, int]:

@@ -32,7 +32,7 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
     """A method that waits for the coroutine."""
 
     @functools.wraps(method)
-    def call(facade: Facade[Any], *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(facade: Facade[Any], /, *args: P.args, **kwargs: P.kwargs) -> R:
         return facade._loop.run(method(facade._behind, *args, **kwargs))
 
     return call
@@ -44,7 +44,7 @@ def blocking_iterator(
     """A method that yields what the asynchronous generator yields, waiting for each item."""
 
     @functools.wraps(method)
-    def iterate(facade: Facade[Any], *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
+    def iterate(facade: Facade[Any], /, *args: P.args, **kwargs: P.kwargs) -> Generator[R, None, None]:
         items = method(facade._behind, *args, **kwargs)
         try:
             while True:
@@ -66,7 +66,7 @@ def blocking_context(
 
     @functools.wraps(method)
     @contextmanager
-    def hold(facade: Facade[Any], *args: P.args, **kwargs: P.kwargs) -> Generator[F, None, None]:
+    def hold(facade: Facade[Any], /, *args: P.args, **kwargs: P.kwargs) -> Generator[F, None, None]:
         manager = method(facade._behind, *args, **kwargs)
         held = facade._loop.run(_enter(manager))
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import TypeVar
 
 import numpy as np
@@ -26,7 +27,7 @@ Part = StreamDoseResponse | StreamImageResponse | StreamStructureMaskResponse
 DEADLINE_S = 120.0
 """For each opening of the stream; one that is cut goes on in the next."""
 
-_FLOAT = np.dtype("<f4")
+_FLOAT32_LE = np.dtype("<f4")
 
 
 async def read_volume(
@@ -37,54 +38,58 @@ async def read_volume(
     Raises
     ------
     DataDamaged
-        Bytes are missing, or not what the server sent.
+        Bytes are missing, or are not what their checksums say.
     EtagMismatch
         The stream broke, and meanwhile the array became another one.
     """
-    assembly = _Assembly()
-    async for part in wire.resumed(method, lambda: request(assembly.still_wanted()), deadline_s=DEADLINE_S):
-        if part.HasField("header"):
-            assembly.begin(part.header)
-        else:
-            assembly.add(part.chunk)
-    return assembly.volume()
+    received = _Received()
+    parts = wire.resumed(method, lambda: request(received.still_wanted()), deadline_s=DEADLINE_S)
+    async with aclosing(parts):
+        async for part in parts:
+            if part.HasField("header"):
+                received.begin(part.header)
+            else:
+                received.add(part.chunk)
+    return received.volume()
 
 
-class _Assembly:
+class _Received:
     """The bytes so far."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
         self._header: VolumeHeader | None = None
+        self._bytes = bytearray()
 
     def still_wanted(self) -> VolumeRequest:
-        if self._header is None:
-            return VolumeRequest(encoding=VOLUME_ENCODING_FLOAT32_LE)
-        return VolumeRequest(
-            encoding=VOLUME_ENCODING_FLOAT32_LE, start_offset_bytes=len(self._bytes), etag=self._header.etag
-        )
+        wanted = VolumeRequest(encoding=VOLUME_ENCODING_FLOAT32_LE)
+        if self._header is not None:
+            del self._bytes[len(self._bytes) // _FLOAT32_LE.itemsize * _FLOAT32_LE.itemsize :]
+            wanted.start_offset_bytes, wanted.etag = len(self._bytes), self._header.etag
+        return wanted
 
     def begin(self, header: VolumeHeader) -> None:
+        if header.encoding != VOLUME_ENCODING_FLOAT32_LE:
+            raise DataDamaged(f"the stream has encoding {header.encoding}; FLOAT32_LE was asked for.")
         if self._header is not None and header.sha256 != self._header.sha256:
-            raise DataDamaged("the stream went on with another array than it began with; ask for it again.")
+            raise DataDamaged("the stream went on with another array than it began with; stream it again.")
         self._header = header
 
     def add(self, chunk: VolumeChunk) -> None:
         if chunk.offset_bytes != len(self._bytes):
-            raise DataDamaged(f"a chunk begins at byte {chunk.offset_bytes}, expected {len(self._bytes)}; ask again.")
+            raise DataDamaged(f"a chunk begins at byte {chunk.offset_bytes}, expected {len(self._bytes)}.")
         if zlib.crc32(chunk.data) != chunk.crc32:
-            raise DataDamaged(f"the chunk at byte {chunk.offset_bytes} has another CRC-32 than it names; ask again.")
+            raise DataDamaged(f"the chunk at byte {chunk.offset_bytes} does not match its CRC-32; stream it again.")
         self._bytes += chunk.data
 
     def volume(self) -> model.Volume:
         header = self._header
         if header is None:
-            raise DataDamaged("the stream ended before its header; ask again.")
+            raise DataDamaged("the stream ended before its header; stream it again.")
         if len(self._bytes) != header.size_bytes or hashlib.sha256(self._bytes).hexdigest() != header.sha256:
             raise DataDamaged(
-                f"{len(self._bytes)} of {header.size_bytes} bytes came, or their SHA-256 differs; ask again."
+                f"{len(self._bytes)} of {header.size_bytes} bytes came, or not the right ones; stream it again."
             )
         grid = convert.grid_from_wire(header.grid)
-        values = np.frombuffer(self._bytes, _FLOAT).astype(np.float32).reshape(grid.size[::-1])
+        values = np.frombuffer(self._bytes, _FLOAT32_LE).astype(np.float32).reshape(grid.size[::-1])
         dose = convert.dose_info_from_wire(header.dose) if header.HasField("dose") else None
         return model.Volume(grid, values, dose)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -62,12 +62,18 @@ class Call(Protocol[Request_contra, Reply_co]):
     ) -> Awaitable[Reply_co]: ...
 
 
+class Replies(AsyncIterable[Reply_co], Protocol[Reply_co]):
+    """What a stream answers, message by message."""
+
+    def cancel(self) -> bool: ...
+
+
 class Stream(Protocol[Request_contra, Reply_co]):
     """A method of a generated stub that answers with a stream."""
 
     def __call__(
         self, request: Request_contra, /, *, timeout: float | None = None, metadata: Any = None
-    ) -> AsyncIterator[Reply_co]: ...
+    ) -> Replies[Reply_co]: ...
 
 
 class Wire:
@@ -112,8 +118,9 @@ class Wire:
         metadata = self._metadata()
         attempt = 1
         while True:
+            replies = method(request(), timeout=deadline_s, metadata=metadata)
             try:
-                async for message in method(request(), timeout=deadline_s, metadata=metadata):
+                async for message in replies:
                     attempt = 1
                     yield message
                 return
@@ -122,33 +129,30 @@ class Wire:
                 resumable = error.retryable or isinstance(error, errors.DeadlineExceeded)
                 if not resumable or attempt == self._retry.attempts:
                     raise error from problem
+            finally:
+                replies.cancel()
             await asyncio.sleep(self._retry.wait_s(attempt, error.retry_after_s))
             attempt += 1
 
     def typed(self, problem: AioRpcError) -> errors.BridgeError:
         """The exception of `bridge.errors` that the server meant."""
-        packed = dict(problem.trailing_metadata()).get(STATUS_DETAILS_KEY)
-        if packed is None:
+        status = _status(problem)
+        info = _detail(status, error_details_pb2.ErrorInfo)
+        kind = errors.BY_REASON.get(info.reason) if info else None
+        if info is None or kind is None:
             return self._without_details(problem)
-        status = status_pb2.Status.FromString(packed)
-        info, bad_request, retry = (
-            error_details_pb2.ErrorInfo(),
-            error_details_pb2.BadRequest(),
-            error_details_pb2.RetryInfo(),
-        )
-        present = {detail.DESCRIPTOR.name for detail in (info, bad_request, retry) if _unpack(status, detail)}
-        kind = errors.BY_REASON.get(info.reason)
-        if kind is None:
-            return self._without_details(problem)
+        bad_request = _detail(status, error_details_pb2.BadRequest)
+        retry = _detail(status, error_details_pb2.RetryInfo)
+        violations = bad_request.field_violations if bad_request else ()
         return kind(
             status.message,
             metadata=info.metadata,
-            violations=tuple(errors.FieldViolation(v.field, v.description) for v in bad_request.field_violations),
-            retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if "RetryInfo" in present else None,
+            violations=tuple(errors.FieldViolation(v.field, v.description) for v in violations),
+            retry_after_s=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
         )
 
     async def close(self) -> None:
-        await self.channel.close()
+        await self.channel.close(grace=None)
 
     def _without_details(self, problem: AioRpcError) -> errors.BridgeError:
         code, text = problem.code(), problem.details() or "no more is known"
@@ -188,8 +192,20 @@ def _channel(endpoint: str, tls: Tls | None) -> Channel:
     return grpc.aio.secure_channel(endpoint, tls.credentials(), options=options)
 
 
-def _unpack(status: Any, detail: Any) -> bool:
-    return any(packed.Unpack(detail) for packed in status.details)
+def _status(problem: AioRpcError) -> Any:
+    """The ``google.rpc.Status`` that came with the error; an empty one when none did."""
+    trailing: Any = problem.trailing_metadata()  # typed wrongly in the stubs; yields (key, value)
+    packed = next((value for key, value in trailing or () if key == STATUS_DETAILS_KEY), b"")
+    return status_pb2.Status.FromString(packed)
+
+
+def _detail(status: Any, kind: Any) -> Any:
+    """The detail of that kind, or None."""
+    for packed in status.details:
+        detail = kind()
+        if packed.Unpack(detail):
+            return detail
+    return None
 
 
 def _content(file: Path | None) -> bytes | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS bridge_sessions (
     name TEXT PRIMARY KEY, patient TEXT NOT NULL, mode TEXT NOT NULL, opened TEXT NOT NULL,
     ended TEXT, ending TEXT);
 CREATE TABLE IF NOT EXISTS bridge_commits (
-    request_id TEXT PRIMARY KEY, payload_sha256 TEXT NOT NULL, session TEXT NOT NULL, plans TEXT NOT NULL,
+    request_id TEXT PRIMARY KEY, payload_sha256 TEXT NOT NULL, session TEXT NOT NULL, etags TEXT NOT NULL,
     answer BLOB NOT NULL, begun TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS bridge_audit (
     id INTEGER PRIMARY KEY, at TEXT NOT NULL, principal TEXT NOT NULL, method TEXT NOT NULL, resource TEXT NOT NULL,
@@ -59,17 +60,18 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class CommitIntent:
-    """A commit that was begun; ``plans`` are the names and etags that it would save."""
+    """A commit that was begun, and what would tell afterwards whether it was done."""
 
     request_id: str
     payload_sha256: str
     session: str
-    plans: Mapping[str, str]
+    etags: Mapping[str, str]
+    """Plan to be saved -> its etag; structure to be saved -> ''."""
     answer: bytes
 
 
 class Journal:
-    """Use from the thread that made it.
+    """May be used from any thread.
 
     Parameters
     ----------
@@ -79,12 +81,17 @@ class Journal:
 
     def __init__(self, path: Path | None) -> None:
         try:
-            self._db = sqlite3.connect(path or ":memory:", timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._db = sqlite3.connect(
+                path or ":memory:", timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            self._alone = threading.Lock()
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.executescript(TABLES)
         except sqlite3.DatabaseError as error:
-            raise DataDamaged(f"the journal {path} cannot be used: {error}. Restore it, or start on another.") from error
+            raise DataDamaged(
+                f"the journal {path} cannot be used: {error}. Restore it, or start on another."
+            ) from error
 
     def close(self) -> None:
         self._db.close()
@@ -102,10 +109,15 @@ class Journal:
 
     # answers ----------------------------------------------------------------------------------------------------
     def put_reply(self, request_id: str, reply: Reply, answered: datetime) -> None:
-        self._write(
-            "INSERT INTO bridge_replies VALUES (?, ?, ?, ?)",
-            (request_id, reply.payload_sha256, reply.answer, answered.isoformat()),
-        )
+        """Keep an answer; if it was a commit's, the commit is no longer begun but done."""
+        with self._alone:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                "INSERT INTO bridge_replies VALUES (?, ?, ?, ?)",
+                (request_id, reply.payload_sha256, reply.answer, answered.isoformat()),
+            )
+            self._db.execute("DELETE FROM bridge_commits WHERE request_id = ?", (request_id,))
+            self._db.execute("COMMIT")
 
     def reply(self, request_id: str) -> Reply | None:
         rows = self._rows("SELECT payload_sha256, answer FROM bridge_replies WHERE request_id = ?", (request_id,))
@@ -140,17 +152,18 @@ class Journal:
                 intent.request_id,
                 intent.payload_sha256,
                 intent.session,
-                json.dumps(dict(intent.plans)),
+                json.dumps(dict(intent.etags)),
                 intent.answer,
                 begun.isoformat(),
             ),
         )
 
-    def end_commit(self, request_id: str) -> None:
+    def drop_commit(self, request_id: str) -> None:
+        """The commit was not done."""
         self._write("DELETE FROM bridge_commits WHERE request_id = ?", (request_id,))
 
     def begun_commits(self) -> list[CommitIntent]:
-        rows = self._rows("SELECT request_id, payload_sha256, session, plans, answer FROM bridge_commits")
+        rows = self._rows("SELECT request_id, payload_sha256, session, etags, answer FROM bridge_commits")
         return [CommitIntent(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
 
     # audit ------------------------------------------------------------------------------------------------------
@@ -181,8 +194,9 @@ class Journal:
         return [SessionRecord(row[0], row[1], row[2], datetime.fromisoformat(row[3]), row[4]) for row in rows]
 
     def _write(self, statement: str, values: Sequence[object]) -> None:
-        self._db.execute(statement, values)
+        with self._alone:
+            self._db.execute(statement, values)
 
     def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        with closing(self._db.execute(statement, values)) as cursor:
+        with self._alone, closing(self._db.execute(statement, values)) as cursor:
             return cursor.fetchall()

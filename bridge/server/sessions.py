@@ -18,6 +18,7 @@ import structlog
 from bridge import SPEC_VERSION, model
 from bridge.backend import Backend
 from bridge.errors import NotFound, NotWorkingCopy, ReadOnly, SessionConflict, SessionExpired
+from bridge.model import ChangeKind
 from bridge.server.clock import Clock
 from bridge.server.journal import Journal
 from bridge.server.operations import Operations
@@ -25,57 +26,52 @@ from bridge.server.tps_thread import TpsThread
 
 log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True)
-class Made:
-    """How a plan or structure of a session came to be."""
-
-    kind: model.ChangeKind
-    etag: str
-    """Of the plan when it was made; empty for a structure."""
+MADE = frozenset({ChangeKind.PLAN_CREATED, ChangeKind.PLAN_COPIED, ChangeKind.STRUCTURE_CREATED})
 
 
 @dataclass(eq=False)
 class LiveSession:
-    """One open session and what it made."""
+    """One open session and what it made; `made` and `changes` are touched on the TPS thread only."""
 
     name: str
     patient: str
     mode: model.SessionMode
     client: model.ClientInfo
     principal: str
-    lease: timedelta
     expires: datetime
-    made: dict[str, Made] = field(default_factory=dict)
-    uncommitted: set[str] = field(default_factory=set)
-    """Made or changed since the last commit; hidden from everyone else."""
+    made: set[str] = field(default_factory=set)
+    """Plans and structures that may be changed: this session's own, committed or not."""
+    changes: dict[str, ChangeKind] = field(default_factory=dict)
+    """What the next commit would save; hidden from everyone else until then."""
     confirmed_digest: str | None = None
     ending: asyncio.Task[None] | None = None
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever writes in this session, so that what was checked still holds when it is done."""
 
     def to_model(self) -> model.Session:
         return model.Session(self.name, self.patient, self.mode, self.expires)
 
-    def add(self, resource: str, made: Made) -> None:
-        self.made[resource] = made
-        self.uncommitted.add(resource)
+    def note_made(self, resource: str, kind: ChangeKind) -> None:
+        self.made.add(resource)
+        self.changes[resource] = kind
 
-    def forget(self, resource: str) -> None:
-        del self.made[resource]
-        self.uncommitted.discard(resource)
+    def note_changed(self, plan: str) -> None:
+        if plan in self.made:  # it may just have been deleted
+            self.changes.setdefault(plan, ChangeKind.PLAN_CHANGED)
+
+    def note_deleted(self, resource: str, kind: ChangeKind) -> None:
+        self.made.discard(resource)
+        was_never_saved = self.changes.pop(resource, kind) in MADE
+        if not was_never_saved:
+            self.changes[resource] = kind
 
     def require_own(self, resource: str) -> None:
         """Refuse what this session did not make."""
         if resource not in self.made:
             raise NotWorkingCopy(
-                f"{resource!r} was not made in session {self.name!r}, so it cannot be changed. Copy the plan, or make "
-                "the structure, in this session first."
+                f"{resource!r} was not made in this session, so it cannot be changed here. Copy the plan, or make the "
+                "structure, in this session first."
             )
-
-    def require_uncommitted(self, resource: str) -> None:
-        """Refuse to delete what is saved."""
-        self.require_own(resource)
-        if resource not in self.uncommitted:
-            raise NotWorkingCopy(f"{resource!r} is committed; what is saved is not deleted through this contract.")
 
     def provenance(self, source: model.Plan | None, now: datetime) -> model.Provenance:
         """Where a plan that this session makes comes from."""
@@ -137,9 +133,8 @@ class Sessions:
         await self.expire()
         if writes:
             self._require_unheld(patient)
-        lease = timedelta(seconds=lease_s)
         name = f"sessions/{uuid.uuid4().hex}"
-        session = LiveSession(name, patient, mode, client, principal, lease, self._clock() + lease)
+        session = LiveSession(name, patient, mode, client, principal, self._clock() + timedelta(seconds=lease_s))
         self._live[name] = session  # before the first await, so that no other can take the patient meanwhile
         try:
             await self._tps.call(lambda: self._take(patient, writes))
@@ -149,20 +144,17 @@ class Sessions:
         self._journal.put_session(name, patient, mode.name, self._clock())
         return session
 
-    def validate_open(self, patient: str, mode: model.SessionMode) -> None:
-        """The refusals of `open` that need no TPS."""
-        if mode is model.SessionMode.READ_WRITE:
-            if self._read_only:
-                raise ReadOnly("This server is configured read-only. Open the session READ_ONLY, or ask its operator.")
-            self._require_unheld(patient)
-
-    def renew(self, name: str) -> LiveSession:
+    def renew(self, name: str, lease_s: float) -> LiveSession:
+        """Let the lease run ``lease_s`` from now."""
         session = self.live(name)
-        session.expires = self._clock() + session.lease
+        session.expires = self._clock() + timedelta(seconds=lease_s)
         return session
 
     async def close(self, name: str) -> None:
-        """End a session and discard what it did not commit; operations of it are asked to stop and waited for."""
+        """End a session and discard what it did not commit.
+
+        Its operations are asked to stop; when some still run, this returns at once and the discard follows them.
+        """
         session = self.live(name)
         unended = [operation for operation in self._operations.list(session=name) if not operation.state.ended]
         for operation in unended:
@@ -200,10 +192,15 @@ class Sessions:
             raise ReadOnly(f"session {name!r} is READ_ONLY. Open one in READ_WRITE mode to change anything.")
         return session
 
-    def hidden_from(self, viewer: str | None) -> frozenset[str]:
-        """Names of plans and structures that ``viewer`` (a session name, or nobody) may not see."""
-        others = (session for session in self._live.values() if session.name != viewer)
-        return frozenset().union(*(session.uncommitted for session in others))
+    def hidden_from(self, viewer: str) -> frozenset[str]:
+        """Names of plans and structures that ``viewer`` (a session name, or '') may not see."""
+        others = [session for session in list(self._live.values()) if session.name != viewer]
+        return frozenset().union(*(set(session.changes) for session in others))
+
+    def made(self, viewer: str, resource: str) -> bool:
+        """Whether the session ``viewer`` made this plan or structure."""
+        session = self._live.get(viewer)
+        return session is not None and resource in session.made
 
     async def expire(self) -> None:
         """End every session whose lease ran out, and wait for those endings that no operation holds up."""
@@ -243,9 +240,12 @@ class Sessions:
 
     async def _end(self, session: LiveSession, ending: str) -> None:
         try:
-            await self._operations.end_of(session.name)
-            if session.mode is model.SessionMode.READ_WRITE:
-                await self._tps.call(lambda: self._backend.discard(session.patient))
+            async with session.alone:
+                await self._operations.end_of(session.name)
+                if session.mode is model.SessionMode.READ_WRITE:
+                    await self._tps.call(lambda: self._backend.discard(session.patient))
+        except Exception:
+            log.exception("the TPS could not discard", session=session.name)
         finally:
             del self._live[session.name]
             self._journal.end_session(session.name, self._clock(), ending)

@@ -41,6 +41,11 @@ class TpsThread:
         self._reads_outside = 0
         self._worker.start()
 
+    @property
+    def busy(self) -> bool:
+        """Whether an operation holds the turn."""
+        return self._holder == "operation"
+
     async def call(self, function: Callable[[], T]) -> T:
         """Run a short function on the TPS thread when its turn comes."""
         return await _finish(self._hold("call", function))

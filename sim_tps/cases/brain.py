@@ -14,7 +14,7 @@ from sim_tps.cases import neck as neck_part
 from sim_tps.cases import skull as skull_part
 from sim_tps.cases.canvas import Canvas, centred_grid
 from sim_tps.cases.neck import Neck
-from sim_tps.cases.shapes import Ellipsoid, OpenGrid, Shape, turned
+from sim_tps.cases.shapes import Ellipsoid, distance_at, turned
 from sim_tps.cases.skull import Skull
 from sim_tps.cases.tissue import Build, Hu
 from sim_tps.geometry import Vector
@@ -95,16 +95,11 @@ def _beside_organs(seed: int, skull: Skull, radius: float, rng: np.random.Genera
     low, high = organ.bounds.padded(radius + gap) if kind != "free" else skull.cavity.bounds
     while True:
         point = rng.uniform(low, high)
-        near, edge = _distance(organ, point), _distance(skull.cavity, point)
+        near, edge = distance_at(organ, point), distance_at(skull.cavity, point)
         if edge < -(radius + 2.5) and abs(near - radius - gap) < (0.4 if kind != "free" else 1.0):
-            apart = [_distance(other, point) > radius + 1.5 for other in (stem, optics)]
+            apart = [distance_at(other, point) > radius + 1.5 for other in (stem, optics)]
             if all(apart) and point[2] > -45:
                 return Metastasis((float(point[0]), float(point[1]), float(point[2])), radius)
-
-
-def _distance(shape: Shape, point: np.ndarray) -> float:
-    x, y, z = (np.full((1, 1, 1), c, np.float32) for c in point)
-    return float(np.asarray(shape.distance(OpenGrid(x, y, z))).ravel()[0])
 
 
 def _add_target(canvas: Canvas, target: Metastasis, number: str, skull: Skull, rng: np.random.Generator) -> None:

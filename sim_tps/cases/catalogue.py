@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sim_tps.cases import brain, phantom
+from sim_tps.cases import abdomen, brain, headneck, pelvis, phantom
 from sim_tps.errors import BadInput, NotFound
 from sim_tps.patient import Patient
 
@@ -18,6 +18,9 @@ class _Recipe(NamedTuple):
 
 _RECIPES = {
     "brain-srs": _Recipe(brain.build, brain.DEFAULT_SEED, "Radiosurgery of a brain metastasis near brainstem, optic pathway or cochlea"),
+    "head-and-neck": _Recipe(headneck.build, headneck.DEFAULT_SEED, "Throat cancer with neck nodes: 70, 63 and 56 Gy in one plan, or 70 and 44 Gy"),
+    "prostate": _Recipe(pelvis.build, pelvis.DEFAULT_SEED, "Prostate and seminal vesicles between bladder and rectum"),
+    "liver": _Recipe(abdomen.build, abdomen.DEFAULT_SEED, "Liver metastasis among stomach, duodenum, bowel, kidneys and heart"),
     "tg119": _Recipe(phantom.build, 0, "AAPM TG-119 C-shape: a target bent round a core in a water phantom"),
 }
 

@@ -124,6 +124,8 @@ def _parotid(build: Build, side: float, mandible: Shape, rng: np.random.Generato
 
 
 def _paint_muscles(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
+    mass = [Section(z * build.stretch[2], 0, canal_y(build, z * build.stretch[2]) + 12, 44, 28, 30) for z in (-40, -90, -140, -180, -215)]
+    canvas.paint(Loft(mass, power=2.4).rippled(rng, 1.5, 22.0), Hu.MUSCLE - 22)
     for s in (1, -1):
         sterno = [(58, 38, -40), (51, 34, -80), (44, 14, -130), (32, -6, -175), (18, -16, -212)]
         canvas.paint(Tube([build.at(s * x, y, z) for x, y, z in sterno], [8, 9, 10, 9, 7]).rippled(rng, 0.7, 22), Hu.MUSCLE)

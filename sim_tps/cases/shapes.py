@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator
 
+from sim_tps.cases._kernels import tube_distance
 from sim_tps.geometry import Vector
 
 Array = NDArray[np.float32]
@@ -118,10 +119,7 @@ class Tube(Shape):
 
     def distance(self, at: OpenGrid) -> Array:
         path, radius = self._path()
-        nearest = np.float32(FAR_MM)
-        for start, end, r0, r1 in zip(path[:-1], path[1:], radius[:-1], radius[1:], strict=True):
-            nearest = np.minimum(nearest, _to_segment(at, start, end, r0, r1))
-        return nearest
+        return tube_distance(at.x.ravel(), at.y.ravel(), at.z.ravel(), path, radius)
 
     def _path(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         points = np.asarray(self.points, float)
@@ -291,13 +289,22 @@ class Ripple:
 
     def values(self, at: OpenGrid) -> Array:
         """The field on an open grid: each wave is a product of one factor along z and one over the (y, x) plane."""
-        x, y, z = at.x.ravel(), at.y.ravel(), at.z.ravel()
-        along_z = np.exp(1j * (np.outer(z, self.waves[:, 2]) + self.phases))
-        plane = np.exp(1j * np.outer(self.waves[:, 1], y))[:, :, None] * np.exp(1j * np.outer(self.waves[:, 0], x))[:, None]
-        plane = plane.reshape(len(self.waves), -1)
-        left = np.concatenate([along_z.real, -along_z.imag], axis=1).astype(np.float32)
-        right = np.concatenate([plane.real, plane.imag], axis=0).astype(np.float32)
-        return np.float32(np.sqrt(2 / len(self.waves))) * (left @ right).reshape(len(z), len(y), len(x))
+        x, y, z = (axis.ravel().astype(np.float64) for axis in at)
+        along_z = np.outer(z, self.waves[:, 2]) + self.phases
+        wave_y, wave_x = (np.outer(self.waves[:, i], c).astype(np.float32) for i, c in ((1, y), (0, x)))
+        cos_y, sin_y, cos_x, sin_x = np.cos(wave_y), np.sin(wave_y), np.cos(wave_x), np.sin(wave_x)
+        plane = np.empty((2, len(self.waves), len(y), len(x)), np.float32)
+        plane[0] = cos_y[:, :, None] * cos_x[:, None] - sin_y[:, :, None] * sin_x[:, None]
+        plane[1] = sin_y[:, :, None] * cos_x[:, None] + cos_y[:, :, None] * sin_x[:, None]
+        left = np.concatenate([np.cos(along_z), -np.sin(along_z)], axis=1).astype(np.float32)
+        left *= np.float32(np.sqrt(2 / len(self.waves)))
+        return (left @ plane.reshape(2 * len(self.waves), -1)).reshape(len(z), len(y), len(x))
+
+
+def distance_at(shape: Shape, point: Vector) -> float:
+    """The shape's distance at one point, mm."""
+    x, y, z = (np.full((1, 1, 1), c, np.float32) for c in point)
+    return float(np.ravel(shape.distance(OpenGrid(x, y, z)))[0])
 
 
 def mirrored(centre: Vector) -> tuple[Vector, Vector]:
@@ -327,15 +334,6 @@ def _superellipse(offset: Sequence[Array], radii: ArrayLike, power: float) -> Ar
     size = total ** np.float32(1 / power)
     steep = sum((q / ((u + np.float32(1e-6)) * r)) ** 2 for q, u, r in zip(powers, scaled, radii, strict=True))
     return (size - 1) * total / (size * np.sqrt(steep) + np.float32(1e-12))
-
-
-def _to_segment(at: OpenGrid, start: NDArray, end: NDArray, r0: float, r1: float) -> Array:
-    axis = (end - start).astype(np.float32)
-    offset = [c - np.float32(s) for c, s in zip(at, start, strict=True)]
-    along = sum(d * a for d, a in zip(offset, axis, strict=True)) / np.float32(max(float(axis @ axis), 1e-9))
-    along = np.clip(along, 0, 1)
-    squared = sum((d - along * a) ** 2 for d, a in zip(offset, axis, strict=True))
-    return np.sqrt(squared) - (np.float32(r0) + along * np.float32(r1 - r0))
 
 
 def _smooth_minimum(a: Array, b: Array, blend_mm: float) -> Array:

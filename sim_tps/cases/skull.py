@@ -84,7 +84,7 @@ def _cavity(build: Build) -> Shape:
     fossa = Ellipsoid(build.at(0, 50, -19), build.size(54, 42, 33), power=2.2)
     stem = Tube([build.at(0, 24, -20), build.at(0, 33, -52), build.at(0, 37, -72)], [16, 12, 10])
     whole = Union((Union((cerebrum, *temporal), 16.0), Union((fossa, stem), 10.0)), 34.0)
-    ridges = [Tube([build.at(s * 62, 30, -16), build.at(s * 14, 7, -6)], [9, 4]) for s in (1, -1)]
+    ridges = [Tube([build.at(s * 62, 30, -19), build.at(s * 14, 8, -9)], [9, 4]) for s in (1, -1)]
     sella = Ellipsoid(build.at(0, 1, -8), build.size(9, 10, 12))
     return whole - Union((*ridges, sella), 3.0)
 
@@ -154,6 +154,7 @@ def _paint_bone(canvas: Canvas, cavity: Depths, build: Build) -> None:
     for s in (1, -1):
         canvas.paint(Tube([build.at(s * 62, 28, -18), build.at(s * 16, 9, -8)], [11, 6]), 1050.0)
         canvas.paint(Ellipsoid(build.at(s * 62, 36, -34), build.size(10, 12, 16)), 620.0)
+    canvas.paint(Ellipsoid(build.at(0, 0, -1), build.size(6.5, 5, 4)), Hu.GREY + 8)
     canvas.paint(Tube([build.at(0, 9, 0), build.at(0, 15, -20), build.at(0, 24, -44)], [6, 8, 5]), 520.0)
 
 

@@ -117,11 +117,18 @@ def _dvh(name: str, dose: model.Volume, mask: model.Volume) -> model.Dvh:
     inside = dose.values[np.ix_(*nearest)][mask.values > 0.5].astype(np.float64)
     bins = np.arange(0.0, 70.0, 0.5)
     volume = 100.0 * (inside[None, :] >= bins[:, None]).mean(axis=1)
-    assert dose.dose is not None
     return model.Dvh(
-        name, dose.dose, inside.size * 0.064, bins, volume, float(inside.min()), float(inside.max()), float(inside.mean()),
-        float(np.median(inside)), 100.0,
-    )  # fmt: skip
+        structure=f"{PATIENT}/structures/{name}",
+        dose=dose.dose,
+        volume_cc=inside.size * 0.064,
+        dose_gy=bins,
+        volume_percent=volume,
+        min_gy=float(inside.min()),
+        max_gy=float(inside.max()),
+        mean_gy=float(inside.mean()),
+        median_gy=float(np.median(inside)),
+        coverage_percent=100.0,
+    )
 
 
 def _attempt(

@@ -26,7 +26,7 @@ from sim_tps.machine import machines
 from sim_tps.store import Store
 from sim_tps.tps import REFERENCE_PLAN, Tps
 
-_DEFAULT_MACHINE = "generic-6mv-5mm"
+_DEFAULT_MACHINE = "generic-5mm"
 _DEFAULT_ITERATIONS = 300
 _DEFAULT_SECONDS = 600.0
 _DEFAULT_BEAMLET_MM = 5.0
@@ -179,7 +179,7 @@ class Simulator:
             result,
             iterations=solution.iterations,
             converged=solution.converged,
-            stop_reason=model.StopReason[solution.stop_reason.upper().replace("-", "_")],
+            stop_reason=model.StopReason[solution.stop_reason.name],
         )
 
     def evaluate_objectives(self, plan: str) -> model.OptimizationResult:
@@ -220,7 +220,7 @@ class Simulator:
 
     def machines(self) -> Sequence[model.Machine]:
         return [
-            model.Machine(f"machines/{key}", m.label, (m.energy,), m.leaf_width_mm, m.max_field_mm)
+            model.Machine(f"machines/{key}", m.label, m.energies, m.leaf_width_mm, m.max_field_mm)
             for key, m in machines().items()
         ]
 
@@ -332,9 +332,9 @@ class Simulator:
                 return sim.TargetCoverage(self._label(structure), volume_percent, dose_gy)
 
     def _check_energy(self, machine: str, energy: str | None) -> None:
-        offered = self._tps.machine(machine).energy
-        if energy is not None and energy != offered:
-            raise errors.InvalidField(f"machine {machine!r} has no energy {energy!r}; it has {offered!r}.")
+        offered = self._tps.machine(machine).energies
+        if energy is not None and energy not in offered:
+            raise errors.InvalidField(f"machine {machine!r} has no energy {energy!r}; it has {', '.join(offered)}.")
 
     def _new_plan_id(self, patient_id: str) -> str:
         return next_id("plan", (plan.settings.id for plan in self._tps.plans(patient_id)))

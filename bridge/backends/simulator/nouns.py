@@ -77,7 +77,7 @@ def beam(plan_name: str, machine: str, field: sim.Beam) -> model.Beam:
         name=f"{plan_name}/beams/{field.id}",
         label=field.label or field.id,
         machine=f"machines/{machine}",
-        energy=machines()[machine].energy,
+        energy=machines()[machine].energies[0],
         isocentre_mm=field.isocentre_mm,
         gantry_deg=field.gantry_deg,
         collimator_deg=field.collimator_deg,

@@ -28,7 +28,7 @@ from bridge.tps.v1 import options_pb2 as bridge_dot_tps_dot_v1_dot_options__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62ridge/tps/v1/operation.proto\x12\rbridge.tps.v1\x1a\x18\x62ridge/tps/v1/dose.proto\x1a bridge/tps/v1/optimization.proto\x1a\x1b\x62ridge/tps/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x01\n\x08Progress\x12\x18\n\x05stage\x18\x01 \x01(\tB\t\xd0\xbb\x18\x80\x01\xe8\xbb\x18\x01\x12\x30\n\x07percent\x18\x02 \x01(\x01\x42\x1a\xa0\xbb\x18\x02\xa9\xbb\x18\x00\x00\x00\x00\x00\x00\x00\x00\xb1\xbb\x18\x00\x00\x00\x00\x00\x00Y@H\x00\x88\x01\x01\x12#\n\titeration\x18\x03 \x01(\x05\x42\x0b\xa9\xbb\x18\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12\x1c\n\x0fobjective_value\x18\x04 \x01(\x01H\x02\x88\x01\x01\x42\n\n\x08_percentB\x0c\n\n_iterationB\x12\n\x10_objective_value\"B\n\x0eOperationError\x12\x14\n\x06reason\x18\x01 \x01(\tB\x04\xd0\xbb\x18@\x12\x1a\n\x07message\x18\x02 \x01(\tB\t\xd0\xbb\x18\xe8\x07\xe8\xbb\x18\x01\"\xe4\x03\n\tOperation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe0\xbb\x18\x01\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.bridge.tps.v1.OperationKind\x12\x12\n\x04plan\x18\x03 \x01(\tB\x04\xe0\xbb\x18\x01\x12\x15\n\x07session\x18\x04 \x01(\tB\x04\xe0\xbb\x18\x01\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.bridge.tps.v1.OperationState\x12\x1d\n\x08sequence\x18\x06 \x01(\x03\x42\x0b\xa9\xbb\x18\x00\x00\x00\x00\x00\x00\x00\x00\x12)\n\x08progress\x18\x07 \x01(\x0b\x32\x17.bridge.tps.v1.Progress\x12+\n\x07\x63reated\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0coptimization\x18\n \x01(\x0b\x32!.bridge.tps.v1.OptimizationResultH\x00\x12)\n\x04\x64ose\x18\x0b \x01(\x0b\x32\x19.bridge.tps.v1.DoseResultH\x00\x12,\n\x05\x65rror\x18\x0c \x01(\x0b\x32\x1d.bridge.tps.v1.OperationErrorB\x08\n\x06result*o\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_KIND_OPTIMIZE\x10\x01\x12!\n\x1dOPERATION_KIND_CALCULATE_DOSE\x10\x02*\x89\x02\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATION_STATE_QUEUED\x10\x01\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x02\x12\x1e\n\x1aOPERATION_STATE_CANCELLING\x10\x03\x12\x1d\n\x19OPERATION_STATE_SUCCEEDED\x10\x04\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x05\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\x06\x12#\n\x1fOPERATION_STATE_UNKNOWN_OUTCOME\x10\x07*\xb2\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41NCEL_OUTCOME_CANCELLING\x10\x01\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_CANCELLED\x10\x02\x12\"\n\x1e\x43\x41NCEL_OUTCOME_NOT_CANCELLABLE\x10\x03\x12 \n\x1c\x43\x41NCEL_OUTCOME_ALREADY_ENDED\x10\x04\x42\x36\n\rbridge.tps.v1P\x01Z\x13\x62ridge/tps/v1;tpsv1\xaa\x02\rBridge.Tps.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62ridge/tps/v1/operation.proto\x12\rbridge.tps.v1\x1a\x18\x62ridge/tps/v1/dose.proto\x1a bridge/tps/v1/optimization.proto\x1a\x1b\x62ridge/tps/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x01\n\x08Progress\x12\x18\n\x05stage\x18\x01 \x01(\tB\t\xd0\xbb\x18\x80\x01\xe8\xbb\x18\x01\x12\x30\n\x07percent\x18\x02 \x01(\x01\x42\x1a\xa0\xbb\x18\x02\xa9\xbb\x18\x00\x00\x00\x00\x00\x00\x00\x00\xb1\xbb\x18\x00\x00\x00\x00\x00\x00Y@H\x00\x88\x01\x01\x12#\n\titeration\x18\x03 \x01(\x05\x42\x0b\xa9\xbb\x18\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x12\x1c\n\x0fobjective_value\x18\x04 \x01(\x01H\x02\x88\x01\x01\x42\n\n\x08_percentB\x0c\n\n_iterationB\x12\n\x10_objective_value\"\xa1\x04\n\tOperation\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe0\xbb\x18\x01\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.bridge.tps.v1.OperationKind\x12\x12\n\x04plan\x18\x03 \x01(\tB\x04\xe0\xbb\x18\x01\x12\x15\n\x07session\x18\x04 \x01(\tB\x04\xe0\xbb\x18\x01\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.bridge.tps.v1.OperationState\x12\x1d\n\x08sequence\x18\x06 \x01(\x03\x42\x0b\xa9\xbb\x18\x00\x00\x00\x00\x00\x00\x00\x00\x12)\n\x08progress\x18\x07 \x01(\x0b\x32\x17.bridge.tps.v1.Progress\x12+\n\x07\x63reated\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05\x65nded\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0coptimization\x18\n \x01(\x0b\x32!.bridge.tps.v1.OptimizationResultH\x00\x12)\n\x04\x64ose\x18\x0b \x01(\x0b\x32\x19.bridge.tps.v1.DoseResultH\x00\x12\x1f\n\x0c\x65rror_reason\x18\x0c \x01(\tB\x04\xd0\xbb\x18@H\x01\x88\x01\x01\x12%\n\rerror_message\x18\r \x01(\tB\t\xd0\xbb\x18\xe8\x07\xe8\xbb\x18\x01H\x02\x88\x01\x01\x42\x08\n\x06resultB\x0f\n\r_error_reasonB\x10\n\x0e_error_message*o\n\rOperationKind\x12\x1e\n\x1aOPERATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17OPERATION_KIND_OPTIMIZE\x10\x01\x12!\n\x1dOPERATION_KIND_CALCULATE_DOSE\x10\x02*\x89\x02\n\x0eOperationState\x12\x1f\n\x1bOPERATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OPERATION_STATE_QUEUED\x10\x01\x12\x1b\n\x17OPERATION_STATE_RUNNING\x10\x02\x12\x1e\n\x1aOPERATION_STATE_CANCELLING\x10\x03\x12\x1d\n\x19OPERATION_STATE_SUCCEEDED\x10\x04\x12\x1a\n\x16OPERATION_STATE_FAILED\x10\x05\x12\x1d\n\x19OPERATION_STATE_CANCELLED\x10\x06\x12#\n\x1fOPERATION_STATE_UNKNOWN_OUTCOME\x10\x07*\xb2\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43\x41NCEL_OUTCOME_CANCELLING\x10\x01\x12\x1c\n\x18\x43\x41NCEL_OUTCOME_CANCELLED\x10\x02\x12\"\n\x1e\x43\x41NCEL_OUTCOME_NOT_CANCELLABLE\x10\x03\x12 \n\x1c\x43\x41NCEL_OUTCOME_ALREADY_ENDED\x10\x04\x42\x36\n\rbridge.tps.v1P\x01Z\x13\x62ridge/tps/v1;tpsv1\xaa\x02\rBridge.Tps.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,10 +42,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRESS'].fields_by_name['percent']._serialized_options = b'\240\273\030\002\251\273\030\000\000\000\000\000\000\000\000\261\273\030\000\000\000\000\000\000Y@'
   _globals['_PROGRESS'].fields_by_name['iteration']._loaded_options = None
   _globals['_PROGRESS'].fields_by_name['iteration']._serialized_options = b'\251\273\030\000\000\000\000\000\000\000\000'
-  _globals['_OPERATIONERROR'].fields_by_name['reason']._loaded_options = None
-  _globals['_OPERATIONERROR'].fields_by_name['reason']._serialized_options = b'\320\273\030@'
-  _globals['_OPERATIONERROR'].fields_by_name['message']._loaded_options = None
-  _globals['_OPERATIONERROR'].fields_by_name['message']._serialized_options = b'\320\273\030\350\007\350\273\030\001'
   _globals['_OPERATION'].fields_by_name['name']._loaded_options = None
   _globals['_OPERATION'].fields_by_name['name']._serialized_options = b'\340\273\030\001'
   _globals['_OPERATION'].fields_by_name['plan']._loaded_options = None
@@ -54,16 +50,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATION'].fields_by_name['session']._serialized_options = b'\340\273\030\001'
   _globals['_OPERATION'].fields_by_name['sequence']._loaded_options = None
   _globals['_OPERATION'].fields_by_name['sequence']._serialized_options = b'\251\273\030\000\000\000\000\000\000\000\000'
-  _globals['_OPERATIONKIND']._serialized_start=927
-  _globals['_OPERATIONKIND']._serialized_end=1038
-  _globals['_OPERATIONSTATE']._serialized_start=1041
-  _globals['_OPERATIONSTATE']._serialized_end=1306
-  _globals['_CANCELOUTCOME']._serialized_start=1309
-  _globals['_CANCELOUTCOME']._serialized_end=1487
+  _globals['_OPERATION'].fields_by_name['error_reason']._loaded_options = None
+  _globals['_OPERATION'].fields_by_name['error_reason']._serialized_options = b'\320\273\030@'
+  _globals['_OPERATION'].fields_by_name['error_message']._loaded_options = None
+  _globals['_OPERATION'].fields_by_name['error_message']._serialized_options = b'\320\273\030\350\007\350\273\030\001'
+  _globals['_OPERATIONKIND']._serialized_start=920
+  _globals['_OPERATIONKIND']._serialized_end=1031
+  _globals['_OPERATIONSTATE']._serialized_start=1034
+  _globals['_OPERATIONSTATE']._serialized_end=1299
+  _globals['_CANCELOUTCOME']._serialized_start=1302
+  _globals['_CANCELOUTCOME']._serialized_end=1480
   _globals['_PROGRESS']._serialized_start=171
   _globals['_PROGRESS']._serialized_end=370
-  _globals['_OPERATIONERROR']._serialized_start=372
-  _globals['_OPERATIONERROR']._serialized_end=438
-  _globals['_OPERATION']._serialized_start=441
-  _globals['_OPERATION']._serialized_end=925
+  _globals['_OPERATION']._serialized_start=373
+  _globals['_OPERATION']._serialized_end=918
 # @@protoc_insertion_point(module_scope)

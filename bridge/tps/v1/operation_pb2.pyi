@@ -158,28 +158,6 @@ class Progress(google.protobuf.message.Message):
 global___Progress = Progress
 
 @typing.final
-class OperationError(google.protobuf.message.Message):
-    """Why an operation failed: the same reasons as the errors of RPCs."""
-
-    DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-    REASON_FIELD_NUMBER: builtins.int
-    MESSAGE_FIELD_NUMBER: builtins.int
-    reason: builtins.str
-    """Reason from the specification's list, such as TPS_ERROR."""
-    message: builtins.str
-    """The same for people; holds no patient data."""
-    def __init__(
-        self,
-        *,
-        reason: builtins.str = ...,
-        message: builtins.str = ...,
-    ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["message", b"message", "reason", b"reason"]) -> None: ...
-
-global___OperationError = OperationError
-
-@typing.final
 class Operation(google.protobuf.message.Message):
     """Long work on one plan."""
 
@@ -196,7 +174,8 @@ class Operation(google.protobuf.message.Message):
     ENDED_FIELD_NUMBER: builtins.int
     OPTIMIZATION_FIELD_NUMBER: builtins.int
     DOSE_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
+    ERROR_REASON_FIELD_NUMBER: builtins.int
+    ERROR_MESSAGE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Resource name, `operations/{operation}`."""
     kind: global___OperationKind.ValueType
@@ -209,6 +188,10 @@ class Operation(google.protobuf.message.Message):
     """Where it stands."""
     sequence: builtins.int
     """Grows with every change of the operation; a watcher resumes after the last one it saw."""
+    error_reason: builtins.str
+    """Why it failed or was given up: a reason from the specification's list of errors, such as TPS_ERROR."""
+    error_message: builtins.str
+    """The same for people; holds no patient data."""
     @property
     def progress(self) -> global___Progress:
         """How far it is; absent before it begins."""
@@ -229,10 +212,6 @@ class Operation(google.protobuf.message.Message):
     def dose(self) -> bridge.tps.v1.dose_pb2.DoseResult:
         """Of CALCULATE_DOSE."""
 
-    @property
-    def error(self) -> global___OperationError:
-        """Why it failed or was given up."""
-
     def __init__(
         self,
         *,
@@ -247,10 +226,16 @@ class Operation(google.protobuf.message.Message):
         ended: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         optimization: bridge.tps.v1.optimization_pb2.OptimizationResult | None = ...,
         dose: bridge.tps.v1.dose_pb2.DoseResult | None = ...,
-        error: global___OperationError | None = ...,
+        error_reason: builtins.str | None = ...,
+        error_message: builtins.str | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created", b"created", "dose", b"dose", "ended", b"ended", "error", b"error", "optimization", b"optimization", "progress", b"progress", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["created", b"created", "dose", b"dose", "ended", b"ended", "error", b"error", "kind", b"kind", "name", b"name", "optimization", b"optimization", "plan", b"plan", "progress", b"progress", "result", b"result", "sequence", b"sequence", "session", b"session", "state", b"state"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_error_message", b"_error_message", "_error_reason", b"_error_reason", "created", b"created", "dose", b"dose", "ended", b"ended", "error_message", b"error_message", "error_reason", b"error_reason", "optimization", b"optimization", "progress", b"progress", "result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_error_message", b"_error_message", "_error_reason", b"_error_reason", "created", b"created", "dose", b"dose", "ended", b"ended", "error_message", b"error_message", "error_reason", b"error_reason", "kind", b"kind", "name", b"name", "optimization", b"optimization", "plan", b"plan", "progress", b"progress", "result", b"result", "sequence", b"sequence", "session", b"session", "state", b"state"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_error_message", b"_error_message"]) -> typing.Literal["error_message"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_error_reason", b"_error_reason"]) -> typing.Literal["error_reason"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["result", b"result"]) -> typing.Literal["optimization", "dose"] | None: ...
 
 global___Operation = Operation

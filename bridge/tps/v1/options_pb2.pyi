@@ -58,7 +58,7 @@ class _UnitEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     UNIT_MU: _Unit.ValueType  # 6
     """Monitor units. Suffix `_mu`."""
     UNIT_S: _Unit.ValueType  # 7
-    """Seconds. Suffix `_s`."""
+    """Seconds. Suffix `_s` or `_seconds`."""
     UNIT_BYTES: _Unit.ValueType  # 8
     """Bytes. Suffix `_bytes`."""
     UNIT_PER_MM: _Unit.ValueType  # 9
@@ -82,7 +82,7 @@ UNIT_DEG: Unit.ValueType  # 5
 UNIT_MU: Unit.ValueType  # 6
 """Monitor units. Suffix `_mu`."""
 UNIT_S: Unit.ValueType  # 7
-"""Seconds. Suffix `_s`."""
+"""Seconds. Suffix `_s` or `_seconds`."""
 UNIT_BYTES: Unit.ValueType  # 8
 """Bytes. Suffix `_bytes`."""
 UNIT_PER_MM: Unit.ValueType  # 9

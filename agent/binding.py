@@ -1,0 +1,182 @@
+"""Binds the protocol's names to one patient's structures: goals, objectives, limits.
+
+The one idea: a name of the protocol may mean one structure of the patient, several (each brain metastasis is a
+``PTV``), a helper, or none; everything bound here says which, so nothing later has to ask again.
+"""
+
+from __future__ import annotations
+
+from agent.goals import BoundGoal, BoundMetric
+from agent.helpers import Helpers
+from agent.matching import Matches
+from agent.metrics import Metric
+from agent.observation import Limits, ObjectiveState, Place
+from agent.protocols.schema import TARGETS, ObjectiveRule, Protocol
+from bridge import model
+
+
+class Binding:
+    """The protocol's goals, objectives and limits in terms of one patient."""
+
+    def __init__(self, protocol: Protocol, matches: Matches, helpers: Helpers, server: model.ServerInfo) -> None:
+        self._protocol = protocol
+        self._matches = matches
+        self._helpers = helpers
+        self._server = server
+
+    def names(self) -> tuple[str, ...]:
+        return (*self._protocol.structures, *self._protocol.helpers)
+
+    def structures(self, name: str) -> tuple[tuple[str, model.Structure], ...]:
+        """(displayed name, structure); the patient's label is shown where the protocol's name means several."""
+        if name in self._helpers.made:
+            return ((name, self._helpers.made[name]),)
+        found = self._matches.found.get(name, ())
+        return tuple((name if len(found) == 1 else structure.label, structure) for structure in found)
+
+    def resources(self) -> dict[str, str]:
+        return {shown: structure.name for name in self.names() for shown, structure in self.structures(name)}
+
+    def places(self) -> dict[str, Place]:
+        return {shown: self._place(name, shown) for name in self.names() for shown, _ in self.structures(name)}
+
+    def prescriptions_gy(self) -> dict[str, float]:
+        doses = self._protocol.prescription.targets_gy
+        return {shown: dose_gy for name, dose_gy in doses.items() for shown, _ in self.structures(name)}
+
+    def normalisations(self) -> tuple[model.CoverageNormalization, ...]:
+        rule = self._protocol.normalise
+        return tuple(
+            model.CoverageNormalization(structure.name, rule.volume_percent, rule.dose_gy)
+            for _, structure in self.structures(rule.structure)
+        )
+
+    def goals(self) -> tuple[BoundGoal, ...]:
+        bound: list[BoundGoal] = []
+        for index, goal in enumerate(self._protocol.goals):
+            for name in goal.structures:
+                for metric, structure in self._metrics(name, goal.parsed.metric):
+                    volume_cc = structure.volume_cc if structure else None
+                    if not _fits(volume_cc, goal.min_volume_cc, goal.max_volume_cc):
+                        continue
+                    note = self._note(name, structure)
+                    group = index if goal.one_of else None
+                    bound.append(
+                        BoundGoal(
+                            metric, goal.parsed, goal.rank, goal.acceptable, goal.source, note, group, goal.others_rank
+                        )
+                    )
+        return tuple(bound)
+
+    def reported(self) -> tuple[BoundMetric, ...]:
+        pairs = [pair for item in self._protocol.report for pair in self._metrics(item.structure, item.parsed)]
+        return tuple(metric for metric, structure in pairs if structure is not None)
+
+    def objectives(self) -> tuple[ObjectiveState, ...]:
+        states = []
+        for rule, name in zip(self._protocol.objectives, self._protocol.objective_names(), strict=True):
+            for shown, _ in self.structures(rule.structure):
+                states.append(self._objective(rule, shown + name[len(rule.structure) :], shown))
+        return tuple(states)
+
+    def limits(self, objectives: tuple[ObjectiveState, ...]) -> Limits:
+        agent = self._protocol.agent
+        return Limits(
+            priority_factor_per_step=agent.priority_factor_per_step,
+            dose_step_percent=agent.dose_step_percent,
+            volume_step_percent=agent.volume_step_percent,
+            integer_priorities=self._server.priority_scale.integer,
+            ratios=self._ratios(objectives),
+            falling_doses=tuple(self._chain(chain, objectives) for chain in agent.falling_doses),
+        )
+
+    def _ratios(self, objectives: tuple[ObjectiveState, ...]) -> tuple[tuple[str, float, str], ...]:
+        """Each ratio for each target it means: ``PTV_1 upper`` is held against ``PTV_1 lower``."""
+        rules = self._protocol.agent.ratios
+        templates = dict(zip(self._protocol.objective_names(), self._protocol.objectives, strict=True))
+        pairs = []
+        for ratio in rules:
+            limited = self._instances(ratio.objective, templates[ratio.objective], objectives)
+            references = self._instances(ratio.of, templates[ratio.of], objectives)
+            for state in limited:
+                same = [other for other in references if other.structure == state.structure] or references
+                pairs += [(state.name, ratio.at_most, other.name) for other in same]
+        return tuple(pairs)
+
+    def _instances(
+        self, name: str, rule: ObjectiveRule, objectives: tuple[ObjectiveState, ...]
+    ) -> list[ObjectiveState]:
+        names = {shown + name[len(rule.structure) :] for shown, _ in self.structures(rule.structure)}
+        return [state for state in objectives if state.name in names]
+
+    def _chain(self, structures: list[str], objectives: tuple[ObjectiveState, ...]) -> tuple[str, ...]:
+        uppers = [state for state in objectives if state.type in ("upper", "max")]
+        return tuple(state.name for name in structures for state in uppers if state.structure == name)
+
+    def _objective(self, rule: ObjectiveRule, name: str, shown: str) -> ObjectiveState:
+        place = self._place(rule.structure, shown)
+        low, high = (0.94, 1.06) if place.region == "target" else (0.30, 1.15)
+        scale = self._server.priority_scale
+        return ObjectiveState(
+            name=name,
+            structure=shown,
+            type=rule.type,
+            dose_gy=rule.dose_gy,
+            volume_percent=rule.volume_percent,
+            priority=rule.priority,
+            value=None,
+            place=place,
+            dose_bounds_gy=rule.dose_bounds_gy or (rule.dose_gy * low, rule.dose_gy * high),
+            priority_bounds=(max(rule.priority_bounds[0], scale.minimum), min(rule.priority_bounds[1], scale.maximum)),
+            may_change=tuple(self._protocol.agent.may_change),
+        )
+
+    def _place(self, name: str, shown: str) -> Place:
+        """Follow a helper's recipe back to where it lies."""
+        rule = self._protocol.structures.get(name)
+        if rule is not None:
+            return Place("organ" if rule.kind == "organ" else rule.kind, shown)
+        helper = self._protocol.helpers[name]
+        if helper.ring is not None:
+            return Place("ring", name, helper.from_mm)
+        source = Place("target", name) if helper.source == TARGETS else self._place(helper.source, helper.source)
+        if source.region in ("external", "ring"):
+            return Place("ring", name, max(source.distance_mm, helper.margin_mm))
+        return source
+
+    def _metrics(self, name: str, metric: Metric) -> list[tuple[BoundMetric, model.Structure | None]]:
+        """The metric for each structure the name means; one without a resource where there is none."""
+        prescriptions = self.prescriptions_gy()
+        highest_gy = self._protocol.highest_gy
+        found = self.structures(name)
+        if not found:
+            why = self._helpers.left_out.get(name) or self._matches.absent_because(name)
+            return [(BoundMetric(name, metric, highest_gy, None, absent_because=why), None)]
+        return [
+            (
+                BoundMetric(
+                    shown,
+                    metric,
+                    prescriptions.get(shown, highest_gy),
+                    structure.name,
+                    self._helpers.surroundings.get(structure.name),
+                ),
+                structure,
+            )
+            for shown, structure in found
+        ]
+
+    def _note(self, name: str, structure: model.Structure | None) -> str:
+        parts = []
+        overlap = self._helpers.overlap_percent.get(name, 0.0)
+        if overlap >= 0.5:
+            parts.append(f"{overlap:.0f} % of it lies inside the targets")
+        if structure is not None and structure.cut_by_image_edge and name not in self._protocol.targets:
+            parts.append("cut by the end of the scan: its % values are not comparable")
+        return "; ".join(parts)
+
+
+def _fits(volume_cc: float | None, minimum: float | None, maximum: float | None) -> bool:
+    if volume_cc is None:
+        return True
+    return (minimum is None or volume_cc >= minimum) and (maximum is None or volume_cc < maximum)

@@ -1,0 +1,289 @@
+"""What a person at the terminal sees: progress while it works, tables when it is done.
+
+The one idea: labels from a TPS are shown as they are. They are escaped before rich sees them, so no label can style,
+hide or link anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import typer
+from rich import progress as rich_progress
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agent.doctor import Check, Health
+from agent.protocols import LoadedProtocol, load, packaged
+from agent.records import Attempt, Conflict, GoalResult, GoalStatus, RunResult
+from agent.report import tables
+from agent.report.palette import STATUS_SIGN, STATUS_WORD
+from agent.run_folder import Run
+from agent.trace import Applied, Decided, Evaluated, Event, PlanPrepared, Progressed, Restored, Verification
+from bridge import INTENDED_USE, model
+
+_STYLE = {
+    GoalStatus.MET: "green",
+    GoalStatus.ACCEPTABLE: "yellow",
+    GoalStatus.MISSED: "bold red",
+    GoalStatus.NOT_EVALUABLE: "dim",
+}
+_STAGE = {
+    "optimize": "optimising",
+    "calculate_dose": "calculating the dose",
+}
+_HEALTH = {
+    Health.GOOD: "[green]good[/green]",
+    Health.OPTIONAL: "[yellow]optional[/yellow]",
+    Health.BAD: "[bold red]bad[/bold red]",
+}
+
+
+def console() -> Console:
+    return Console(highlight=False)
+
+
+def say(text: str) -> None:
+    console().print(escape(text))
+
+
+def refuse(message: str, status: int) -> int:
+    """Tell what went wrong on stderr and hand back the exit status."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(message)}[/red]")
+    return status
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    with console().status(escape(what)):
+        yield
+
+
+class Progress:
+    """Live progress of one run: what happens now, and one line for every attempt that is done."""
+
+    def __init__(self, case: str, protocol: str) -> None:
+        self._console = console()
+        self._console.print(f"[bold]{escape(case)}[/bold]: {escape(protocol)}")
+        self._bar = rich_progress.Progress(
+            rich_progress.SpinnerColumn(),
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(bar_width=24),
+            rich_progress.TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("preparing the plan", total=None)
+        self._attempt = 1
+        self._evaluated: Evaluated | None = None
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        """Say what happens now."""
+        self._bar.update(self._task, description=escape(text), total=None)
+
+    def show(self, event: Event | Progressed) -> None:
+        """Listen to the loop."""
+        match event:
+            case Progressed(call, progress):
+                self._show_progress(call, progress)
+            case PlanPrepared():
+                beams, objectives = len(event.beams), len(event.objectives)
+                self._console.print(f"[dim]{beams} beams, {objectives} objectives[/dim]")
+            case Applied():
+                self._attempt = event.attempt
+            case Evaluated():
+                self._evaluated = event
+            case Decided() if self._evaluated is not None:
+                self._console.print(_attempt_line(event, self._evaluated.goals))
+                self._attempt = event.attempt + 1
+            case Restored():
+                self.stage(f"back to attempt {event.attempt}, the best")
+
+    def _show_progress(self, call: str, progress: model.Progress) -> None:
+        parts = [f"attempt {self._attempt}", progress.stage or _STAGE.get(call, call)]
+        if progress.iteration is not None:
+            parts.append(f"iteration {progress.iteration}")
+        if progress.objective_value is not None:
+            parts.append(f"objective {progress.objective_value:.4g}")
+        self._bar.update(
+            self._task,
+            description=escape(" · ".join(parts)),
+            total=None if progress.percent is None else 100.0,
+            completed=progress.percent or 0.0,
+        )
+
+
+def show_outcome(run: Run, page: Path) -> None:
+    """The goal table, what conflicts, where the maximum is, and where the report lies."""
+    from agent.report.page import hottest
+
+    result = run.result
+    out = console()
+    out.print(goal_table(result.attempts[0], result.best_attempt))
+    out.print(f"Highest dose: {escape(hottest(run))}")
+    for conflict in result.conflicts:
+        out.print(_conflict(conflict))
+    out.print(f"{escape(_ended(result))}")
+    out.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
+    out.print(f"[dim]{escape(_dose_note(result))} {INTENDED_USE}[/dim]")
+
+
+def goal_table(first: Attempt, best: Attempt) -> Table:
+    """Goals from the first attempt to the best, by rank."""
+    table = Table("Rank", "Structure", "Metric", title="Goals", title_justify="left", title_style="bold")
+    for heading in ("Goal", "First", f"Best ({best.number})"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Status", no_wrap=True)
+    last_rank = 0
+    for row in tables.goal_rows(best.goals, first.goals):
+        table.add_row(
+            f"{row.rank}" if row.rank != last_rank else "",
+            escape(row.structure),
+            escape(row.metric),
+            escape(row.limit),
+            _styled(row.first, row.first_status),
+            _styled(row.best, row.status),
+            _styled(f"{STATUS_SIGN[row.status]} {STATUS_WORD[row.status]}", row.status),
+        )
+        last_rank = row.rank
+    return table
+
+
+def show_comparison(run_a: Run, run_b: Run) -> None:
+    """Goal values of two runs side by side."""
+    table = Table("Structure", "Metric", title="Goals of two runs", title_justify="left", title_style="bold")
+    for heading in ("Goal", f"A: {run_a.result.planner}", f"B: {run_b.result.planner}"):
+        table.add_column(escape(heading), justify="right")
+    for row in tables.paired_goals(run_a.result.best_attempt, run_b.result.best_attempt):
+        table.add_row(
+            escape(row.structure),
+            escape(row.metric),
+            escape(row.limit),
+            _styled(row.first, row.first_status),
+            _styled(row.best, row.status),
+        )
+    console().print(table)
+
+
+def show_protocols() -> None:
+    table = Table("Protocol", "What it is", "Targets", "Goals", "Beams")
+    for name in packaged():
+        protocol = load(name).protocol
+        targets = ", ".join(f"{n} {gy:g} Gy" for n, gy in protocol.prescription.targets_gy.items())
+        beams = sum(len(group.gantry_deg) for group in protocol.plan.beams)
+        table.add_row(name, escape(protocol.title), escape(targets), str(len(protocol.goals)), str(beams))
+    console().print(table)
+    console().print("[dim]beamwright protocols show NAME shows one.[/dim]")
+
+
+def show_protocol(loaded: LoadedProtocol) -> None:
+    """A protocol in the order in which a clinician asks: dose, goals, objectives, beams, notes."""
+    protocol, out = loaded.protocol, console()
+    out.print(f"[bold]{escape(protocol.title)}[/bold]  [dim]{escape(loaded.file)}[/dim]")
+    fractions = protocol.prescription.fractions
+    for name, dose_gy in protocol.prescription.targets_gy.items():
+        out.print(f"  {escape(name)}: {dose_gy:g} Gy in {fractions} × {dose_gy / fractions:.3g} Gy")
+    point = protocol.normalise
+    out.print(f"  normalised so that {point.volume_percent:g} % of {escape(point.structure)} gets {point.dose_gy:g} Gy")
+    goals = Table("Rank", "Structure", "Goal", "Acceptable", "Source", title="Goals", title_justify="left")
+    for goal in protocol.goals:
+        rank = f"{goal.rank}" if goal.others_rank is None else f"{goal.rank}, others {goal.others_rank}"
+        acceptable = "" if goal.acceptable is None else f"{goal.acceptable:g}"
+        where = " or ".join(goal.structures)
+        goals.add_row(rank, escape(where), escape(goal.goal), acceptable, escape(goal.source))
+    out.print(goals)
+    objectives = Table("Structure", "Objective", "Priority", title="Objectives to start from", title_justify="left")
+    for rule in protocol.objectives:
+        share = "" if rule.volume_percent is None else f" at {rule.volume_percent:g} %"
+        objectives.add_row(escape(rule.structure), f"{rule.type} {rule.dose_gy:g} Gy{share}", f"{rule.priority:g}")
+    out.print(objectives)
+    for group in protocol.plan.beams:
+        angles = " ".join(f"{angle:g}" for angle in group.gantry_deg)
+        out.print(f"  beams at couch {group.couch_deg:g}°: gantry {angles}")
+    for note in protocol.notes:
+        out.print(f"  [dim]{escape(note)}[/dim]")
+    out.print(f"[dim]{escape(protocol.intended_use)}[/dim]")
+
+
+def show_verification(file: Path, found: Verification) -> bool:
+    """Say whether a trace is intact; True where it is."""
+    out = console()
+    if found.ok:
+        out.print(f"[green]{escape(str(file))} is whole: {found.lines} lines, none changed.[/green]")
+        out.print(f"[dim]Seal of the last line: {found.head}[/dim]", soft_wrap=True)
+    else:
+        place = "" if found.line is None else f" in line {found.line}"
+        out.print(f"[bold red]{escape(str(file))} is not intact{place}: {escape(found.problem)}.[/bold red]")
+        out.print(f"{found.lines} lines before it are sound.")
+    return found.ok
+
+
+def show_checks(examine: Callable[[], Iterable[Check]]) -> bool:
+    """Show each check as it comes in; True when none is bad."""
+    out, sound = console(), True
+    checks = iter(examine())
+    while True:
+        with out.status("looking"):
+            check = next(checks, None)
+        if check is None:
+            break
+        out.print(f"{_HEALTH[check.health]}  [bold]{check.subject}[/bold]: {escape(check.finding)}", soft_wrap=True)
+        if check.remedy:
+            out.print(f"      → {escape(check.remedy)}", soft_wrap=True)
+        sound = sound and check.health is not Health.BAD
+    out.print("Everything that planning needs works." if sound else "[red]Planning will not work yet.[/red]")
+    return sound
+
+
+def agreed(pending: model.PendingChanges) -> bool:
+    """Show what a commit would save and ask."""
+    out = console()
+    out.print("To be saved on the server:")
+    for change in pending.changes:
+        out.print(f"  {escape(change.summary)}  [dim]{escape(change.resource)}[/dim]")
+    return typer.confirm("Save these changes?", default=False)
+
+
+def _attempt_line(decided: Decided, goals: Sequence[GoalResult]) -> str:
+    counts = {status: sum(goal.status is status for goal in goals) for status in GoalStatus}
+    parts = [
+        f"[{_STYLE[status]}]{STATUS_SIGN[status]} {count} {STATUS_WORD[status]}[/{_STYLE[status]}]"
+        for status, count in counts.items()
+        if count
+    ]
+    verdict = "best so far" if decided.kept else f"set back, attempt {decided.best} stays the best"
+    return f"Attempt {decided.attempt}:  {'  '.join(parts)}  [dim]{verdict}[/dim]"
+
+
+def _styled(text: str, status: GoalStatus) -> str:
+    return f"[{_STYLE[status]}]{escape(text)}[/{_STYLE[status]}]"
+
+
+def _conflict(conflict: Conflict) -> str:
+    goals = " against ".join(conflict.goals)
+    return f"[bold]Conflict:[/bold] {escape(goals)}. {escape(conflict.explanation)}"
+
+
+def _ended(result: RunResult) -> str:
+    count = len(result.attempts)
+    attempts = "1 attempt" if count == 1 else f"{count} attempts"
+    return f"{result.stop_reason.rstrip('.')}. {attempts}, {result.seconds:.0f} s, {result.tps_calls} calls to the TPS."
+
+
+def _dose_note(result: RunResult) -> str:
+    dose = result.best_attempt.dose
+    return f"The dose is {dose.kind.name}{'' if dose.deliverable else ' and the plan not deliverable'}."

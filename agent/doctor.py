@@ -1,0 +1,188 @@
+"""What works on this machine, and how to mend what does not.
+
+The one idea: every check does the real thing once (compiles a kernel, starts a server and calls it, draws a picture)
+and answers with a sentence; a check that fails says what to do.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("numpy", "scipy", "numba", "grpcio", "protobuf", "pydantic", "pydicom", "matplotlib", "typer", "rich")
+OLDEST_PYTHON = (3, 11)
+_ENOUGH_DISK_GB = 2.0
+
+
+class Health(Enum):
+    """How a check came out."""
+
+    GOOD = "good"
+    OPTIONAL = "optional"
+    """Absent, and not needed for planning on the simulated TPS."""
+    BAD = "bad"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    subject: str
+    health: Health
+    finding: str
+    remedy: str = ""
+
+
+def version_line() -> str:
+    """``beamwright 0.1.0 (contract 1.0.0, Python 3.11.9)``."""
+    from bridge import SPEC_VERSION
+
+    return f"beamwright {_version_of('beamwright')} (contract {SPEC_VERSION}, Python {platform.python_version()})"
+
+
+def examine() -> Iterator[Check]:
+    """Every check in turn; the slow ones (compiling, starting a server) come last."""
+    for check in (_python, _packages, _processors, _disk, _fonts, _data_folder, _eclipse, _kernels, _round_trip):
+        yield check()
+
+
+def _python() -> Check:
+    found = f"Python {platform.python_version()} at {sys.executable}"
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        return Check("Python", Health.BAD, found, "Install Python 3.11 or newer and make a new environment with it.")
+    return Check("Python", Health.GOOD, found)
+
+
+def _packages() -> Check:
+    versions = {name: _version_of(name) for name in PACKAGES}
+    absent = [name for name, version in versions.items() if version == "absent"]
+    finding = ", ".join(f"{name} {version}" for name, version in versions.items())
+    if absent:
+        return Check("Packages", Health.BAD, finding, f"Install {', '.join(absent)}: pip install beamwright.")
+    return Check("Packages", Health.GOOD, finding)
+
+
+def _processors() -> Check:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return Check("Processors", Health.GOOD, f"{usable} usable, {platform.machine()}, {platform.system()}")
+
+
+def _disk() -> Check:
+    free_gb = shutil.disk_usage(Path.cwd()).free / 1e9
+    finding = f"{free_gb:.1f} GB free here"
+    if free_gb < _ENOUGH_DISK_GB:
+        return Check("Disk", Health.BAD, finding, f"Free some space: a run takes up to {_ENOUGH_DISK_GB:g} GB.")
+    return Check("Disk", Health.GOOD, finding)
+
+
+def _fonts() -> Check:
+    from matplotlib import font_manager
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1))
+    figure.text(0.5, 0.5, "95 % ≥ 66.5 Gy")
+    FigureCanvasAgg(figure)
+    figure.savefig(io.BytesIO(), format="png")
+    font = Path(font_manager.findfont("sans-serif")).stem
+    return Check("Pictures", Health.GOOD, f"matplotlib draws, with {font}")
+
+
+def _data_folder() -> Check:
+    from bridge.data_folder import FolderInUse, default_folder, held
+
+    folder = default_folder()
+    try:
+        with held(folder), tempfile.TemporaryFile(dir=folder):
+            return Check("Data folder", Health.GOOD, f"{folder} can be written to")
+    except FolderInUse as error:
+        return Check(
+            "Data folder", Health.OPTIONAL, str(error), "Built-in cases and files can be planned all the same."
+        )
+    except OSError as error:
+        remedy = "Set BEAMWRIGHT_DATA_DIR to a folder of your own."
+        return Check("Data folder", Health.BAD, f"{folder} cannot be written to ({error.strerror})", remedy)
+
+
+def _eclipse() -> Check:
+    mono, pythonnet = shutil.which("mono"), importlib.util.find_spec("pythonnet")
+    finding = f"mono {'found' if mono else 'absent'}, pythonnet {'found' if pythonnet else 'absent'}"
+    if mono and pythonnet:
+        return Check("Eclipse bridge", Health.GOOD, finding)
+    return Check(
+        "Eclipse bridge", Health.OPTIONAL, finding, "Needed only to drive Eclipse scripts, not for planning here."
+    )
+
+
+def _kernels() -> Check:
+    import numba
+    import numpy as np
+    from numba.np.ufunc.parallel import threading_layer
+
+    kernel = numba.njit(parallel=True)(_sum_of_squares)
+    remedy = "Reinstall numba (pip install --force-reinstall numba), and install an OpenMP runtime (libgomp1)."
+    try:
+        exact = kernel(np.arange(1000.0)) == 332833500.0
+        layer = threading_layer()
+    except (ValueError, ImportError, numba.errors.NumbaError) as error:
+        return Check("Compiled kernels", Health.BAD, f"numba fails: {error}", remedy)
+    cache = Path(os.environ.get("NUMBA_CACHE_DIR", "")) if os.environ.get("NUMBA_CACHE_DIR") else None
+    where = f"cache in {cache}" if cache else "cache beside the source, or in the user's cache folder"
+    finding = f"threading layer {layer}, {numba.get_num_threads()} threads, {where}"
+    if not exact:
+        return Check("Compiled kernels", Health.BAD, f"{finding}; a parallel sum is wrong", remedy)
+    if layer == "workqueue":
+        return Check(
+            "Compiled kernels", Health.BAD, finding, "The layer workqueue is not thread-safe: install libgomp1."
+        )
+    return Check("Compiled kernels", Health.GOOD, finding)
+
+
+def _sum_of_squares(values):  # type: ignore[no-untyped-def]  # compiled by numba, which infers the types
+    total = 0.0
+    for value in values:
+        total += value * value
+    return total
+
+
+def _round_trip() -> Check:
+    import time
+
+    from bridge.client import connect
+    from bridge.errors import BridgeError
+    from bridge.launch import LaunchFailed, launch
+
+    remedy = "Check that a firewall lets this machine talk to itself (127.0.0.1), and that no proxy is set for it."
+    started = time.monotonic()
+    try:
+        with launch(keep_nothing=True) as server, connect(server.endpoint, server.token) as client:
+            ready = time.monotonic() - started
+            info = client.server_info()
+    except LaunchFailed as error:
+        return Check(
+            "Simulated TPS", Health.BAD, str(error), "The log above tells why; reinstall beamwright otherwise."
+        )
+    except BridgeError as error:
+        return Check("Simulated TPS", Health.BAD, f"no answer over gRPC: {error}", remedy)
+    finding = f"{info.tps_name} {info.tps_version} answered over gRPC, {ready:.1f} s after its start"
+    return Check("Simulated TPS", Health.GOOD, finding)
+
+
+def _version_of(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "absent"
+
+
+Examination = Callable[[], Iterator[Check]]

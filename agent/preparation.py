@@ -1,0 +1,201 @@
+"""From a patient and a protocol to a plan that can be optimised: structures, helpers, beams, objectives, goals.
+
+The one idea: everything is made through the contract and comes back in one `Prepared`, so the loop that follows sees no
+difference between a TPS that can make plans and one whose plan had to be copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from agent.binding import Binding
+from agent.calls import Calls
+from agent.goals import BoundGoal, BoundMetric
+from agent.helpers import Helpers, make_helpers
+from agent.matching import Matches, PreparationError, match
+from agent.observation import Limits, ObjectiveState, Place
+from agent.protocols.schema import TARGETS, Protocol
+from bridge import model
+from bridge.client import Session
+
+SAME_DOSE_PERCENT = 0.5
+"""Two prescriptions are the same when their doses differ by less."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan ready for its first optimisation, and what is known about it."""
+
+    plan: model.Plan
+    origin: str
+    """``created``, or the plan it was copied from."""
+    beams: tuple[model.Beam, ...]
+    structures: tuple[model.Structure, ...]
+    """All of the patient's, helpers included."""
+    labels: Mapping[str, str]
+    """The protocol's name -> the patient's label."""
+    resources: Mapping[str, str]
+    """Displayed name -> resource name, for every structure with a goal or objective."""
+    objectives: tuple[ObjectiveState, ...]
+    goals: tuple[BoundGoal, ...]
+    reported: tuple[BoundMetric, ...]
+    normalisations: tuple[model.CoverageNormalization, ...]
+    """The coverage point of each target that may limit it; the one that needs most dose is used."""
+    limits: Limits
+    places: Mapping[str, Place]
+    prescriptions_gy: Mapping[str, float]
+    overlap_percent: Mapping[str, float]
+    volumes_cc: Mapping[str, float]
+    notes: tuple[str, ...]
+
+    def spec(self, state: ObjectiveState) -> model.ObjectiveSpec:
+        """The contract's form of an objective."""
+        return model.ObjectiveSpec(self.resources[state.structure], _function(state), state.priority)
+
+
+def prepare(call: Calls, session: Session, case: str, protocol: Protocol, server: model.ServerInfo) -> Prepared:
+    """Match structures, make helpers and the plan, bind goals and objectives.
+
+    Raises
+    ------
+    PreparationError
+        The patient lacks what the protocol requires, or the server can neither make a plan nor has one to copy.
+    """
+    matches = match(protocol, call(session.structures, case))
+    can_make_structures = model.Profile.AUTHOR in server.profiles
+    helpers = make_helpers(call, session, protocol, matches, can_make_structures=can_make_structures)
+    plan, origin, plan_notes = _plan(call, session, case, protocol, server, matches, helpers)
+    binding = Binding(protocol, matches, helpers, server)
+    objectives = binding.objectives()
+    return Prepared(
+        plan=plan,
+        origin=origin,
+        beams=tuple(call(session.beams, plan.name)),
+        structures=tuple(call(session.structures, case)),
+        labels={name: ", ".join(s.label for s in found) for name, found in matches.found.items()},
+        resources=binding.resources(),
+        objectives=objectives,
+        goals=binding.goals(),
+        reported=binding.reported(),
+        normalisations=binding.normalisations(),
+        limits=binding.limits(objectives),
+        places=binding.places(),
+        prescriptions_gy=binding.prescriptions_gy(),
+        overlap_percent=helpers.overlap_percent,
+        volumes_cc={shown: s.volume_cc for name in binding.names() for shown, s in binding.structures(name)},
+        notes=(*matches.notes, *helpers.notes, *plan_notes, *protocol.notes),
+    )
+
+
+def _plan(
+    call: Calls,
+    session: Session,
+    case: str,
+    protocol: Protocol,
+    server: model.ServerInfo,
+    matches: Matches,
+    helpers: Helpers,
+) -> tuple[model.Plan, str, tuple[str, ...]]:
+    """The working plan, where it comes from, and what to know about it."""
+    if "plan.create" not in server.capabilities:
+        plan, source = _copied(call, session, case, protocol, matches)
+        return plan, source, (f"The server makes no plans: {source!r} was copied, with its own beams and grids.",)
+    notes: list[str] = []
+    rule = protocol.plan
+    machine = _machine(call(session.machines), rule.leaf_width_mm, notes)
+    isocentre = helpers.targets if rule.isocentre == TARGETS else matches.found[rule.isocentre][0]
+    beams = tuple(
+        model.BeamSpec(
+            gantry_deg=gantry,
+            collimator_deg=group.collimator_deg,
+            couch_deg=group.couch_deg,
+            isocentre_structure=isocentre.name,
+        )
+        for group in rule.beams
+        for gantry in group.gantry_deg
+    )
+    spec = model.PlanSpec(
+        label=f"beamwright {protocol.id}",
+        prescription=_prescription(protocol, matches),
+        beams=beams,
+        machine=machine.name if machine else None,
+        energy=rule.energy,
+        dose_grid_mm=_dose_grid_mm(protocol, matches, server, notes),
+        optimization_grid_mm=rule.optimization_grid_mm,
+        beamlet_mm=rule.beamlet_mm,
+    )
+    return call(session.create_plan, spec), "created", tuple(notes)
+
+
+def _copied(call: Calls, session: Session, case: str, protocol: Protocol, matches: Matches) -> tuple[model.Plan, str]:
+    """A copy of the first plan that has beams and the protocol's prescription."""
+    refused = []
+    for plan in call(session.plans, case):
+        if not call(session.beams, plan.name):
+            refused.append(f"{plan.label!r} has no beams")
+        elif not _same_prescription(plan.prescription, _prescription(protocol, matches)):
+            refused.append(f"{plan.label!r} has another prescription")
+        else:
+            return call(session.copy_plan, plan.name, f"beamwright {protocol.id}"), plan.name
+    raise PreparationError(
+        f"the server makes no plans, and {case!r} has none to copy: {'; '.join(refused) or 'it has no plan at all'}. "
+        f"Make a plan with beams and the prescription of protocol {protocol.id!r} in the TPS first."
+    )
+
+
+def _same_prescription(have: model.Prescription | None, want: model.Prescription) -> bool:
+    if have is None or have.fraction_count != want.fraction_count:
+        return False
+    highest_have = max((target.total_gy for target in have.targets), default=0.0)
+    highest_want = max(target.total_gy for target in want.targets)
+    return abs(highest_have - highest_want) <= highest_want * SAME_DOSE_PERCENT / 100.0
+
+
+def _prescription(protocol: Protocol, matches: Matches) -> model.Prescription:
+    targets = tuple(
+        model.TargetPrescription(structure.name, dose_gy)
+        for name, dose_gy in protocol.prescription.targets_gy.items()
+        for structure in matches.found.get(name, ())
+    )
+    return model.Prescription(protocol.prescription.fractions, targets)
+
+
+def _machine(machines: Sequence[model.Machine], leaf_width_mm: float | None, notes: list[str]) -> model.Machine | None:
+    """The machine with the leaves that the protocol asks for; the nearest one, with a note, where there is none."""
+    if leaf_width_mm is None or not machines:
+        return None
+    machine = min(machines, key=lambda m: (abs(m.leaf_width_mm - leaf_width_mm), m.name))
+    if machine.leaf_width_mm != leaf_width_mm:
+        notes.append(
+            f"The protocol asks for {leaf_width_mm:g} mm leaves; {machine.label!r} with {machine.leaf_width_mm:g} mm "
+            "was the nearest."
+        )
+    return machine
+
+
+def _dose_grid_mm(protocol: Protocol, matches: Matches, server: model.ServerInfo, notes: list[str]) -> float | None:
+    wanted, finer = protocol.plan.dose_grid_mm, protocol.plan.finer_dose_grid
+    smallest_cc = min(s.volume_cc for name in protocol.targets for s in matches.found.get(name, ()))
+    if finer and smallest_cc < finer.target_below_cc:
+        wanted = finer.dose_grid_mm
+    if wanted is not None and wanted < server.limits.min_grid_mm:
+        notes.append(f"The protocol asks for a {wanted:g} mm dose grid; the server's finest is used.")
+        return server.limits.min_grid_mm
+    return wanted
+
+
+def _function(state: ObjectiveState) -> model.ObjectiveFunction:
+    if state.type == "mean":
+        return model.MeanDose(state.dose_gy)
+    if state.type == "max":
+        return model.MaxDose(state.dose_gy)
+    if state.type == "min":
+        return model.MinDose(state.dose_gy)
+    bound = model.Bound.LOWER if state.type == "lower" else model.Bound.UPPER
+    return model.DoseVolumePoint(bound, state.dose_gy, state.volume_percent or 0.0)
+
+
+def with_values(states: tuple[ObjectiveState, ...], values: Mapping[str, float]) -> tuple[ObjectiveState, ...]:
+    """The objectives with their weighted losses of the last optimisation, by objective name."""
+    return tuple(replace(state, value=values.get(state.name)) for state in states)

@@ -1,0 +1,77 @@
+"""A server in the foreground: started, announced, and ended when it is told to.
+
+The one idea: there are three ways to end it, and all are the same: SIGINT (Ctrl-C), SIGTERM, and, for a server that a
+program started, the end of its stdin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from bridge.backend import Backend
+from bridge.launch import Announcement
+from bridge.server import Server
+
+Ready = Callable[[str, str], None]
+"""Called with endpoint and token when the server answers."""
+
+
+def run(
+    backend: Backend, journal_path: Path, ready: Ready, *, port: int, read_only: bool, until_stdin_closes: bool
+) -> None:
+    """Serve ``backend`` on the loopback until told to stop; closes it then."""
+    token = secrets.token_urlsafe(32)
+    server = Server(backend, journal_path=journal_path, token=token, read_only=read_only, port=port)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        if until_stdin_closes:
+            threading.Thread(target=_after_stdin, args=(loop, stop), daemon=True).start()
+        await server.start()
+        try:
+            ready(server.endpoint, token)
+            await stop.wait()
+        finally:
+            await server.stop()
+
+    asyncio.run(serve())
+
+
+def announce(endpoint: str, token: str, patient: str | None) -> None:
+    """Tell the program that started this server where it is, in one line on stdout."""
+    sys.stdout.write(json.dumps(asdict(Announcement(endpoint, token, os.getpid(), patient))) + "\n")
+    sys.stdout.flush()
+
+
+@contextmanager
+def token_file(path: Path) -> Iterator[Callable[[str], None]]:
+    """A function that writes the token where only its owner can read it; the file goes with the block."""
+    path.unlink(missing_ok=True)  # its permissions count only when it is made anew
+
+    def write(token: str) -> None:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(token)
+
+    try:
+        yield write
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _after_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    sys.stdin.buffer.read()
+    loop.call_soon_threadsafe(stop.set)

@@ -1,0 +1,135 @@
+"""Head and neck: a throat cancer with involved and elective neck nodes, three dose levels in one plan.
+
+PTV_7000 holds primary and involved node, PTV_6300 the rest of that side of the neck, PTV_5600 the other side; each
+lower level has the higher ones cut out, and all keep 5 mm from the skin. PTV_4400 is the elective volume for a plan of
+two levels: everything outside PTV_7000 that either lower level covers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim_tps.cases import neck as neck_part
+from sim_tps.cases import skull as skull_part
+from sim_tps.cases import throat
+from sim_tps.cases.canvas import Canvas, Region, centred_grid
+from sim_tps.cases.neck import Neck
+from sim_tps.cases.shapes import Ellipsoid, Shape, Tube, turned
+from sim_tps.cases.skull import Skull
+from sim_tps.cases.tissue import Build, Hu
+from sim_tps.patient import Patient, Role
+
+DEFAULT_SEED = 3
+PTV_MARGIN_MM = 4.0
+SKIN_GAP_MM = 5.0
+SITES = {
+    # where the primary lies: x of the affected side, y, z, and its half-lengths, mm
+    "oropharynx": ((17, -6, -80), (14, 16, 18)),
+    "base of tongue": ((10, -18, -92), (17, 15, 15)),
+    "hypopharynx": ((12, -6, -122), (12, 12, 20)),
+    "nasopharynx": ((8, 4, -42), (17, 12, 13)),
+}
+NODE_CHAIN = ((41, 14, -62), (42, 16, -85), (41, 12, -115), (38, 6, -145), (36, 6, -175), (38, 10, -196))
+"""Neck levels II to IV along the jugular vein."""
+
+
+@dataclass(frozen=True)
+class Disease:
+    """What is drawn for one patient."""
+
+    site: str
+    side: float
+    """+1: the patient's left."""
+    primary: Shape
+    node: Shape
+
+
+def build(seed: int) -> Patient:
+    """One head-and-neck patient."""
+    rng = np.random.default_rng([seed, 2])
+    person = Build.drawn(rng)
+    skull, neck = skull_part.design(person, rng), neck_part.design(person, rng)
+    disease = _disease(person, rng)
+    canvas = Canvas(_grid(person))
+    inner = _paint(canvas, skull, neck, disease, person, rng)
+    _outline_organs(canvas, neck, person, rng)
+    _outline_targets(canvas, disease, inner, person, rng)
+    canvas.mottle(rng, 5.0, 24.0, -200.0, 150.0)
+    return canvas.patient("head-and-neck", f"Head and neck, {disease.site}", seed)
+
+
+def _grid(person: Build):
+    z = person.stretch[2]
+    return centred_grid((-225.0, -120.0, -265.0 * z), (225.0, 145.0, 112.0 * z), (2.5, 2.5, 2.5))
+
+
+def _disease(person: Build, rng: np.random.Generator) -> Disease:
+    site = str(rng.choice(list(SITES), p=[0.45, 0.25, 0.15, 0.15]))
+    side = float(rng.choice([-1.0, 1.0]))
+    (x, y, z), half = SITES[site]
+    size = rng.uniform(0.85, 1.25)
+    primary = Ellipsoid(person.at(side * x, y, z), (half[0] * size, half[1] * size, half[2] * size), axes=turned(yaw_deg=float(rng.uniform(-25, 25))))
+    level = rng.uniform(-112, -74)
+    radius = float(rng.uniform(8, 15))
+    node = Ellipsoid(person.at(side * 41, 13, level), (radius * 0.9, radius, radius * 1.25))
+    return Disease(site, side, primary.rippled(rng, 1.5, 18.0), node.rippled(rng, 0.9, 14.0))
+
+
+def _paint(canvas: Canvas, skull: Skull, neck: Neck, disease: Disease, person: Build, rng: np.random.Generator) -> Region:
+    """Paint the whole scan; returns the body without its outermost 5 mm."""
+    outline = skull.outline.blended(neck.outline, 18.0)
+    depths = canvas.depths(outline)
+    canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
+    canvas.paint(depths.deeper_than(2.0), Hu.FAT)
+    bare = canvas.hu.copy()
+    throat.paint_shoulders(canvas, person, rng)
+    neck_part.paint(canvas, neck, person, rng)
+    throat.paint_throat(canvas, person)
+    canvas.paint(disease.primary, 72.0)
+    canvas.paint(disease.node, 68.0)
+    canvas.paint(neck.airway, Hu.AIR)
+    canvas.paint(throat.oesophagus(person), Hu.MUSCLE - 8)
+    skull_part.paint(canvas, skull, person, rng)
+    canvas.restore(bare, depths.deeper_than(2.5))
+    return depths.deeper_than(SKIN_GAP_MM)
+
+
+def _outline_organs(canvas: Canvas, neck: Neck, person: Build, rng: np.random.Generator) -> None:
+    shapes: dict[str, Shape] = {
+        "SpinalCord": neck.cord,
+        "Bone_Mandible": neck.mandible,
+        "Parotid_L": neck.parotids[0],
+        "Parotid_R": neck.parotids[1],
+        "Cavity_Oral": throat.oral_cavity(person, neck),
+        "Larynx": throat.larynx(person),
+        "Pharynx": throat.pharynx(person, neck),
+        "Esophagus": throat.oesophagus(person),
+        "Glnd_Thyroid": throat.thyroid(person),
+        "Lung_L": throat.lung(person, 1.0),
+        "Lung_R": throat.lung(person, -1.0),
+    }
+    for name, shape in shapes.items():
+        canvas.outline(name, Role.OAR, shape)
+    for name, side in (("Glnd_Submand_L", 1.0), ("Glnd_Submand_R", -1.0)):
+        canvas.organ(name, throat.submandibular(person, side, rng), Hu.GLAND + 20)
+
+
+def _outline_targets(canvas: Canvas, disease: Disease, inner: Region, person: Build, rng: np.random.Generator) -> None:
+    high = canvas.margin(disease.primary.grown(5.0), PTV_MARGIN_MM) | canvas.margin(disease.node.grown(4.0), PTV_MARGIN_MM)
+    same, other = (canvas.margin(_chain(person, side, rng), PTV_MARGIN_MM) for side in (disease.side, -disease.side))
+    middle = same | canvas.margin(disease.primary.grown(9.0), PTV_MARGIN_MM)
+    levels = {"PTV_7000": high, "PTV_6300": middle - high, "PTV_5600": (other - middle) - high}
+    canvas.outline("GTVp", Role.TARGET, disease.primary)
+    canvas.outline("GTVn", Role.TARGET, disease.node)
+    for name, region in levels.items():
+        canvas.outline(name, Role.TARGET, region & inner)
+    canvas.outline("PTV_4400", Role.TARGET, ((middle | other) - high) & inner)
+
+
+def _chain(person: Build, side: float, rng: np.random.Generator) -> Shape:
+    """The elective nodes of one side."""
+    swell = float(rng.uniform(0.9, 1.15))
+    points = [person.at(side * x, y, z) for x, y, z in NODE_CHAIN]
+    return Tube(points, [r * swell for r in (9, 12, 12.5, 12, 12, 10)]).rippled(rng, 1.0, 25.0)

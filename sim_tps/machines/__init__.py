@@ -1,0 +1,1 @@
+"""Data of the built-in machines, and the script that fits their beam."""

@@ -1,0 +1,199 @@
+"""The penalties: each a number and its exact gradient with respect to dose.
+
+    value = priority × Σ_i w_i · v_i²
+
+v is the one-sided violation in Gy and w the share of the structure's volume a point stands for (Σ w = 1; rim voxels count
+with what is really inside). So a priority means the same for a small and a large structure, and a hot spot is diluted
+by the volume of the structure it is judged in.
+
+| type | violation |
+| --- | --- |
+| MAX, MIN | each point above (below) the limit |
+| UPPER, LOWER at v % | the same, but the hottest v % (coldest 100−v %) are excused: what acts is the dose between the limit and the current D(v) (Wu and Mohan 2000) |
+| MEAN | the mean dose above the limit |
+| EUD_UPPER, EUD_LOWER | the gEUD = (Σ w d^a)^(1/a) above (below) the limit |
+| UNIFORM | each point's distance from the dose, either way |
+| FALL_OFF | each point above a limit that falls exponentially with its distance from the targets; points inside the targets do not count |
+
+References
+----------
+Wu and Mohan, Med. Phys. 27 (2000) 701-711, https://doi.org/10.1118/1.598932
+Niemierko, Med. Phys. 26 (1999) 1100 (generalised EUD)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim_tps.errors import BadInput
+from sim_tps.plan import Objective, ObjectiveType
+
+Doses = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """The points a structure is judged on."""
+
+    index: NDArray[np.intp]
+    """Which points of the whole set."""
+    weight: NDArray[np.float64]
+    """Share of the structure's volume each stands for; sums to 1."""
+    target_distance_mm: NDArray[np.float64]
+    """Distance from the nearest target, 0 inside."""
+
+
+@dataclass(frozen=True, eq=False)
+class Penalty:
+    """One objective on its points."""
+
+    objective: Objective
+    region: Region
+
+    def evaluate(self, dose: NDArray[np.floating]) -> tuple[float, Doses]:
+        """Weighted value, and its gradient on the region's own points, from the dose at all points in Gy."""
+        own = dose[self.region.index].astype(np.float64)
+        value, gradient = _FORMS[self.objective.type](own, self.region, self.objective)
+        return self.objective.priority * value, self.objective.priority * gradient
+
+
+def check_objective(objective: Objective) -> None:
+    """Refuse numbers that have no meaning, naming the objective."""
+    name = f"objective {objective.id!r} ({objective.type.value} on {objective.structure!r})"
+    if not np.isfinite(objective.dose_gy) or objective.dose_gy < 0:
+        raise BadInput(f"{name}: dose {objective.dose_gy} Gy, expected a number of at least 0.")
+    if not 0 <= objective.priority <= 1000:
+        raise BadInput(f"{name}: priority {objective.priority}, expected 0 to 1000.")
+    for attribute, types, low, high in _NEEDED:
+        number = getattr(objective, attribute)
+        if objective.type in types and (number is None or not low <= number <= high):
+            raise BadInput(f"{name}: {attribute} is {number}, expected {low:g} to {high:g}.")
+
+
+def _upper(dose: Doses, limit: float | Doses, weight: Doses, excused: float = 0.0) -> tuple[float, Doses]:
+    """Squared excess over the limit, the hottest ``excused`` share of the volume left out."""
+    return _squared(np.maximum(dose - limit, 0.0), weight, excused)
+
+
+def _lower(dose: Doses, limit: float, weight: Doses, excused: float = 0.0) -> tuple[float, Doses]:
+    """Squared shortfall under the limit, the coldest ``excused`` share of the volume left out."""
+    value, gradient = _squared(np.maximum(limit - dose, 0.0), weight, excused)
+    return value, -gradient
+
+
+def _squared(violation: Doses, weight: Doses, excused: float) -> tuple[float, Doses]:
+    acting = weight if excused <= 0.0 else _without_worst(violation, weight, excused)
+    return float(acting @ violation**2), 2.0 * acting * violation
+
+
+def _without_worst(violation: Doses, weight: Doses, excused: float) -> Doses:
+    """Weights less the worst ``excused`` share; the point on the border keeps a part, so the penalty is continuous."""
+    violating = np.flatnonzero(violation)
+    worst_first = violating[np.argsort(-violation[violating], kind="stable")]
+    acting = np.zeros_like(weight)
+    acting[worst_first] = np.clip(np.cumsum(weight[worst_first]) - excused, 0.0, weight[worst_first])
+    return acting
+
+
+def _max(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    return _upper(dose, objective.dose_gy, region.weight)
+
+
+def _min(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    return _lower(dose, objective.dose_gy, region.weight)
+
+
+def _upper_volume(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    return _upper(dose, objective.dose_gy, region.weight, _percent(objective) / 100.0)
+
+
+def _lower_volume(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    return _lower(dose, objective.dose_gy, region.weight, 1.0 - _percent(objective) / 100.0)
+
+
+def _mean(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    excess = max(float(region.weight @ dose) - objective.dose_gy, 0.0)
+    return excess**2, 2.0 * excess * region.weight
+
+
+def _eud_upper(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    eud, slope = generalised_eud(dose, region.weight, _a(objective))
+    excess = max(eud - objective.dose_gy, 0.0)
+    return excess**2, 2.0 * excess * slope
+
+
+def _eud_lower(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    eud, slope = generalised_eud(dose, region.weight, _a(objective))
+    shortfall = max(objective.dose_gy - eud, 0.0)
+    return shortfall**2, -2.0 * shortfall * slope
+
+
+def _uniform(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    difference = dose - objective.dose_gy
+    return float(region.weight @ difference**2), 2.0 * region.weight * difference
+
+
+def _fall_off(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    outside = region.target_distance_mm > 0.0
+    weight = np.where(outside, region.weight, 0.0)
+    return _upper(dose, fall_off_limit(objective, region.target_distance_mm), weight)
+
+
+def generalised_eud(dose: Doses, weight: Doses, a: float) -> tuple[float, Doses]:
+    """gEUD in Gy and its gradient; doses are scaled by their largest (or smallest), so no power overflows."""
+    positive = np.maximum(dose, 1e-3)
+    scale = positive.max() if a > 0 else positive.min()
+    ratio = positive / scale
+    mean = float(weight @ ratio**a)
+    eud = scale * mean ** (1.0 / a)
+    slope = weight * (eud / scale) * ratio ** (a - 1.0) / mean
+    return float(eud), np.where(dose > 1e-3, slope, 0.0)
+
+
+def fall_off_limit(objective: Objective, distance_mm: Doses) -> Doses:
+    """Dose limit at a distance from the targets: flat up to ``distance_mm``, then exponential to ``end_dose_gy``."""
+    if objective.end_dose_gy is None or objective.distance_mm is None or objective.fall_off_per_mm is None:
+        raise BadInput(f"objective {objective.id!r}: a fall-off needs end_dose_gy, distance_mm and fall_off_per_mm.")
+    beyond = np.maximum(distance_mm - objective.distance_mm, 0.0)
+    drop = objective.dose_gy - objective.end_dose_gy
+    return objective.end_dose_gy + drop * np.exp(-objective.fall_off_per_mm * beyond)
+
+
+def _percent(objective: Objective) -> float:
+    if objective.volume_percent is None:
+        raise BadInput(f"objective {objective.id!r}: a dose-volume objective needs volume_percent.")
+    return objective.volume_percent
+
+
+def _a(objective: Objective) -> float:
+    if not objective.a:
+        raise BadInput(f"objective {objective.id!r}: a gEUD needs a parameter a other than 0.")
+    return objective.a
+
+
+_VOLUME = (ObjectiveType.LOWER, ObjectiveType.UPPER)
+_EUD = (ObjectiveType.EUD_LOWER, ObjectiveType.EUD_UPPER)
+_FALL = (ObjectiveType.FALL_OFF,)
+_NEEDED: tuple[tuple[str, tuple[ObjectiveType, ...], float, float], ...] = (
+    ("volume_percent", _VOLUME, 0.0, 100.0),
+    ("a", _EUD, -100.0, 100.0),
+    ("end_dose_gy", _FALL, 0.0, 1000.0),
+    ("distance_mm", _FALL, 0.0, 1000.0),
+    ("fall_off_per_mm", _FALL, 0.0, 100.0),
+)
+
+_FORMS: Mapping[ObjectiveType, Callable[[Doses, Region, Objective], tuple[float, Doses]]] = {
+    ObjectiveType.LOWER: _lower_volume,
+    ObjectiveType.UPPER: _upper_volume,
+    ObjectiveType.MAX: _max,
+    ObjectiveType.MIN: _min,
+    ObjectiveType.MEAN: _mean,
+    ObjectiveType.EUD_UPPER: _eud_upper,
+    ObjectiveType.EUD_LOWER: _eud_lower,
+    ObjectiveType.UNIFORM: _uniform,
+    ObjectiveType.FALL_OFF: _fall_off,
+}
