@@ -73,7 +73,7 @@ def _traded(goal: GoalResult, observation: Observation) -> Conflict | None:
             continue
         losers = [other for other in step.goals if other.rank <= goal.rank and _got_worse(other, best, step)]
         if losers:
-            loser = max(losers, key=lambda other: deviation(other))
+            loser = min(losers, key=lambda other: (other.rank, -deviation(other)))
             text = (
                 f"In attempt {step.number} {describe(goal)} came to {_value(goal, step):.2f} "
                 f"({goal.value:.2f} in the best plan), but {describe(loser)} went from {_value(loser, best):.2f} "

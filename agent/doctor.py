@@ -127,13 +127,12 @@ def _eclipse() -> Check:
 def _kernels() -> Check:
     import numba
     import numpy as np
-    from numba.np.ufunc.parallel import threading_layer
 
     kernel = numba.njit(parallel=True)(_sum_of_squares)
     remedy = "Reinstall numba (pip install --force-reinstall numba), and install an OpenMP runtime (libgomp1)."
     try:
         exact = kernel(np.arange(1000.0)) == 332833500.0
-        layer = threading_layer()
+        layer = getattr(numba, "threading_layer")()  # noqa: B009 - numba's own export list leaves it out
     except (ValueError, ImportError, numba.errors.NumbaError) as error:
         return Check("Compiled kernels", Health.BAD, f"numba fails: {error}", remedy)
     cache = Path(os.environ.get("NUMBA_CACHE_DIR", "")) if os.environ.get("NUMBA_CACHE_DIR") else None

@@ -72,7 +72,7 @@ def _one_of(kinds: tuple[Any, ...], plain: Any) -> Any:
     if plain is None and types.NoneType in kinds:
         return None
     for kind in kinds:
-        if dataclasses.is_dataclass(kind) and isinstance(plain, dict) and plain.get("type") == kind.__name__:
+        if dataclasses.is_dataclass(kind) and isinstance(plain, dict) and plain.get("type") == _name(kind):
             return from_plain(kind, plain)
     simple = [kind for kind in kinds if kind is not types.NoneType and not dataclasses.is_dataclass(kind)]
     if len(simple) == 1:
@@ -101,6 +101,10 @@ def _enum(kind: type[Enum], plain: Any) -> Enum:
         return kind[plain]
     except KeyError:
         raise ValueError(f"{kind.__name__} has no {plain!r}; it has {[member.name for member in kind]}.") from None
+
+
+def _name(kind: Any) -> str:
+    return str(kind.__name__)
 
 
 @cache

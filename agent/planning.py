@@ -225,7 +225,7 @@ def _patient(request: Request, folder: Path) -> Iterator[tuple[Client, str]]:
                     case=request.case if request.is_built_in else None,
                     seed=request.seed,
                     keep_nothing=passing,
-                    log=folder / "server.log",
+                    log=folder / run_folder.SERVER_LOG,
                 )
             )
         client = stack.enter_context(connect(server.endpoint, server.token))

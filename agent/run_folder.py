@@ -41,6 +41,10 @@ RESULT, PLAN, DVH, VOLUMES, TRACE, REPORT = (
 )
 
 
+SERVER_LOG = "server.log"
+"""Log of the simulated TPS that was started for the run; no part of the record."""
+
+
 class RunFolderError(Exception):
     """A folder that is not a finished run, or may not be written to."""
 
@@ -56,9 +60,9 @@ class Run:
 
 
 def claim(folder: Path) -> Path:
-    """Make an empty folder for a new run; one with anything in it is refused, so no run is ever written over."""
+    """Make an empty folder for a new run; one with anything but an old log is refused, so no run is ever written over."""
     folder.mkdir(parents=True, exist_ok=True)
-    if any(folder.iterdir()):
+    if any(entry.name != SERVER_LOG for entry in folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty; choose another folder with --out, or remove it first.")
     return folder
 

@@ -143,7 +143,7 @@ def save_volumes(volumes: Volumes, path: Path) -> None:
 def load_volumes(path: Path) -> Volumes:
     """Read what `save_volumes` wrote; a `ValueError` says when the file is not one of those or is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             header = json.loads(str(stored["header"]))
             info = None if header["dose_info"] is None else from_plain(model.DoseInfo, header["dose_info"])
             masks = {

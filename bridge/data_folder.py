@@ -40,7 +40,7 @@ def default_folder() -> Path:
 @contextmanager
 def held(folder: Path) -> Iterator[Path]:
     """Make the folder if need be and hold it until the block ends, or raise `FolderInUse`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # patients' data: nobody else's business
     with (folder / LOCK_FILE).open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,6 +17,7 @@ from bridge.backend import Backend
 from bridge.client import AsyncClient, Client, Retry, connect, connect_async
 from bridge.loop_thread import LoopThread
 from bridge.server import Server
+from bridge.server.clock import Clock, system_clock
 
 
 class Serving:
@@ -37,7 +38,12 @@ class Serving:
 
 @contextmanager
 def serve(
-    backend: Backend, *, journal_path: Path | None = None, read_only: bool = False, grace_s: float = 5.0
+    backend: Backend,
+    *,
+    journal_path: Path | None = None,
+    read_only: bool = False,
+    clock: Clock = system_clock,
+    grace_s: float = 5.0,
 ) -> Iterator[Serving]:
     """Serve ``backend`` for the block, and close it.
 
@@ -45,11 +51,13 @@ def serve(
     ----------
     journal_path : Path, optional
         Where the server keeps what outlives it; absent, nothing does.
+    clock : function
+        What the server takes for the present moment: one that is set forward lets leases run out.
     grace_s : float
         How long operations may still take when the block ends.
     """
     token = secrets.token_urlsafe(16)
-    server = Server(backend, journal_path=journal_path, token=token, read_only=read_only)
+    server = Server(backend, journal_path=journal_path, token=token, read_only=read_only, clock=clock)
     loop = LoopThread("beamwright-server")
     try:
         loop.run(server.start())

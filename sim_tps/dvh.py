@@ -108,7 +108,8 @@ class DoseVolume:
         """Dose in Gy that the hottest ``volume_cc`` of the structure gets at least."""
         if not 0.0 <= volume_cc <= self.volume_cc * (1.0 + 1e-6):
             raise BadInput(
-                f"structure {self.name!r}: D{volume_cc:g}cc asked for, expected 0 to its volume, {self.volume_cc:.4g} cc."
+                f"structure {self.name!r}: D{volume_cc:g}cc asked for, expected 0 to its volume, "
+                f"{self.volume_cc:.4g} cc."
             )
         return self._dose_at(volume_cc)
 
@@ -255,8 +256,9 @@ def _inside_fractions(occupancy: _Reals, rim: _Indices, offsets: NDArray[np.floa
 def _offsets(image: Grid, count: int) -> NDArray[np.float64]:
     """Where a voxel's pieces are relative to its centre, in voxels, (count, 3) ordered z, y, x.
 
-    A low-discrepancy sequence rather than a lattice: on a lattice whole planes of pieces share one dose when the gradient
-    runs along an axis, and the curve gets steps. Each place has its mirror image, so a linear dose keeps its mean.
+    A low-discrepancy sequence rather than a lattice: on a lattice whole planes of pieces share one dose when the
+    gradient runs along an axis, and the curve gets steps. Each place has its mirror image, so a linear dose keeps its
+    mean.
 
     References
     ----------

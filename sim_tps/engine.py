@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_tps.dose.density import density_map
-from sim_tps.dose.fields import Field, beamlet_count, field_for_target, project
+from sim_tps.dose.fields import beamlet_count, field_for_target, project
 from sim_tps.dose.lateral import LateralMaps
 from sim_tps.dose.operator import DoseOperator, field_depths
 from sim_tps.dose.raytrace import surface_distance
@@ -146,9 +146,7 @@ class PlanEngine:
         total, values = problem.values(descent.x)
         converged = descent.stop_reason is StopReason.CONVERGED
         fluence = descent.x.astype(np.float32)
-        return Solution(
-            fluence, values, total, descent.iterations, converged, descent.stop_reason, monotonic() - began
-        )
+        return Solution(fluence, values, total, descent.iterations, converged, descent.stop_reason, monotonic() - began)
 
     def evaluate(
         self, objectives: Sequence[Objective], fluence: NDArray[np.floating]

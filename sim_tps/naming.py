@@ -49,7 +49,7 @@ _PLURALS = {
 }
 
 _SINGLE = {
-    "External": "external body skinexternal outline outercontour externalderived externalcontour patientoutline bodyouter",
+    "External": "external body outline outercontour externalderived externalcontour patientoutline",
     "Skin": "skin",
     "Brain": "brain wholebrain",
     "Brainstem": "brainstem brstem bstem brainstm hirnstamm",
@@ -142,7 +142,7 @@ def guess_role(name: str) -> Role:
 
 
 def clean_name(name: str) -> str:
-    """The name with control and direction characters taken out and everything but letters, digits and ``_~^+-!.`` as ``_``."""
+    """The name without control and direction characters, and with ``_`` for what is no letter, digit or ``~^+-!.``."""
     visible = "".join(c for c in unicodedata.normalize("NFKC", name) if unicodedata.category(c)[0] != "C")
     return re.sub(r"[^A-Za-z0-9_~^+\-!.]+", "_", visible.strip()).strip("_")[:MAX_NAME_LENGTH]
 

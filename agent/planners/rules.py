@@ -34,6 +34,8 @@ NO_DRIVE = 1e-3
 """An objective with less than this share of the total loss no longer pulls."""
 DRIVE = 0.97
 """Upper objectives of targets and body stand at least this far below the limit of the hot-spot goal."""
+ORGAN_DRIVE = 0.90
+"""Likewise for organs."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +166,9 @@ class _Try:
             return self._style.lever
         if state.value is not None and state.value < NO_DRIVE * self._total:
             return "dose"
-        too_loose = state.place.region in ("target", "external") and goal.comparator == "<=" and goal.unit == "Gy"
-        return "dose" if too_loose and state.dose_gy > goal.limit * DRIVE else "priority"
+        drive = DRIVE if state.place.region in ("target", "external") else ORGAN_DRIVE
+        is_dose_limit = goal.comparator == "<=" and goal.unit == "Gy" and state.place.region != "ring"
+        return "dose" if is_dose_limit and state.dose_gy > goal.limit * drive else "priority"
 
     def _set_priority(self, state: ObjectiveState, factor: float, reason: str) -> bool:
         """Raise a priority as far as bounds and ratios allow; False when that is not at all."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
@@ -92,7 +93,7 @@ def rendered(figure: Figure, image_format: str) -> bytes:
     """The figure as a file; characters that the font lacks are drawn as boxes, without a warning."""
     FigureCanvasAgg(figure)
     stream = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), rc_context({"svg.hashsalt": "beamwright"}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.savefig(stream, format=image_format, dpi=_DPI, metadata=_UNDATED[image_format])
     return stream.getvalue()

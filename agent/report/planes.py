@@ -84,7 +84,9 @@ def around_targets(
 ) -> Box:
     """A box around the targets and a point with a margin, kept to the image."""
     low, high = _extent(volumes, structures, point_mm)
-    return _kept_to_image(volumes, [edge - margin_mm for edge in low], [edge + margin_mm for edge in high])
+    low = [min(edge, c) - margin_mm for edge, c in zip(low, point_mm, strict=True)]
+    high = [max(edge, c) + margin_mm for edge, c in zip(high, point_mm, strict=True)]
+    return _kept_to_image(volumes, low, high)
 
 
 def close_up(volumes: Volumes, structures: Sequence[model.Structure], point_mm: model.Vector) -> Box:
@@ -97,14 +99,14 @@ def close_up(volumes: Volumes, structures: Sequence[model.Structure], point_mm: 
 def _extent(
     volumes: Volumes, structures: Sequence[model.Structure], point_mm: model.Vector
 ) -> tuple[list[float], list[float]]:
-    """Lowest and highest coordinates of the targets and the point."""
+    """Lowest and highest coordinates of the targets; the point's where there is no target."""
     targets = [
         volumes.masks[s.label].grid
         for s in structures
         if s.role is model.StructureRole.TARGET and s.label in volumes.masks
     ]
-    low = [min([g.origin_mm[a] for g in targets] + [point_mm[a]]) for a in range(3)]
-    high = [max([float(axes_mm(g)[a][-1]) for g in targets] + [point_mm[a]]) for a in range(3)]
+    low = [min((g.origin_mm[a] for g in targets), default=point_mm[a]) for a in range(3)]
+    high = [max((float(axes_mm(g)[a][-1]) for g in targets), default=point_mm[a]) for a in range(3)]
     return low, high
 
 

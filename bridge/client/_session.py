@@ -143,12 +143,13 @@ class AsyncSession(AsyncWrites):
     async def _ended(
         self, started: model.Operation, on_progress: OnProgress | None
     ) -> model.OptimizationResult | model.DoseResult:
-        state = started
+        state, told = started, None
         try:
             async with aclosing(self.watch(started.name)) as states:
                 async for state in states:
-                    if on_progress is not None and state.progress is not None:
-                        tell(on_progress, state.progress)
+                    if on_progress is not None and state.progress is not None and state.progress != told:
+                        told = state.progress
+                        tell(on_progress, told)
         except errors.BridgeError:
             raise  # the operation goes on, and may be watched again
         except BaseException:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import HealthServicer  # noqa: F401 - documents the protocol that is served
-from grpc_health.v1.health import aio as aio_health
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from bridge import model
@@ -103,7 +102,7 @@ class Server:
         gate = Gate(self._auth, Audit(journal, self._clock), offers(SERVICES, info.profiles), desk.envelope)
         server = grpc.aio.server(interceptors=[gate], options=[("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)])
         add_all(server, desk)
-        health = await _add_health(server)
+        health_servicer = await _add_health(server)
         if info.mode is not model.ServerMode.CLINICAL:
             reflection.enable_server_reflection(
                 [service.full_name for service in SERVICES] + [reflection.SERVICE_NAME], server
@@ -111,7 +110,7 @@ class Server:
         port = server.add_insecure_port(f"{self._host}:{self._wanted_port}")
         await server.start()
         sweeper = asyncio.create_task(_sweep(sessions))
-        self._running = _Running(server, health, desk, journal, sweeper, port)
+        self._running = _Running(server, health_servicer, desk, journal, sweeper, port)
         log.info("serving", endpoint=self.endpoint, tps=info.tps_name, read_only=read_only)
 
     async def wait(self) -> None:
@@ -154,7 +153,7 @@ class _Running:
     def __init__(
         self,
         server: grpc.aio.Server,
-        health: aio_health.HealthServicer,
+        health: Any,
         desk: Desk,
         journal: Journal,
         sweeper: asyncio.Task[None],
@@ -168,26 +167,29 @@ class _Running:
         self.port = port
 
 
-async def _add_health(server: grpc.aio.Server) -> aio_health.HealthServicer:
-    health = aio_health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+async def _add_health(server: grpc.aio.Server) -> Any:
+    servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     for service in ("", *(descriptor.full_name for descriptor in SERVICES)):
-        await health.set(service, health_pb2.HealthCheckResponse.SERVING)
-    return health
+        await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    return servicer
 
 
 async def _sweep(sessions: Sessions) -> None:
     while True:
         await asyncio.sleep(SWEEP_S)
-        await sessions.expire()
+        try:
+            await sessions.expire()
+        except Exception:
+            log.exception("looking for expired sessions failed; the next sweep tries again")
 
 
 def _require_loopback(host: str) -> None:
     is_loopback = host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
     if not is_loopback:
         raise ValueError(
-            f"refusing to listen on {host!r}: without mutual TLS, which this server does not have yet, only the loopback "
-            "is allowed. Use 127.0.0.1, and a tunnel to reach it from elsewhere."
+            f"refusing to listen on {host!r}: without mutual TLS, which this server does not have yet, only the "
+            "loopback is allowed. Use 127.0.0.1, and a tunnel to reach it from elsewhere."
         )
 
 

@@ -1,8 +1,8 @@
 """The trail of who did what to which object, and how it ended.
 
 The one idea: one entry per call, written when the call ends however it ends. An entry names the method, the object and
-the outcome (``OK`` or the reason of the refusal); it holds no request body and no patient data beyond resource names. The
-caller's own ``reason`` is kept, for that is what it is for.
+the outcome (``OK`` or the reason of the refusal); it holds no request body and no patient data beyond resource names.
+The caller's own ``reason`` is kept, for that is what it is for.
 """
 
 from __future__ import annotations

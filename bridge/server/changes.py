@@ -1,8 +1,8 @@
 """What a commit would save: a list for people and a digest for the machine.
 
-The one idea: the digest covers everything that can be read of the changed plans and structures. Whoever commits names the
-digest they looked at; if anything differs by then, also through the TPS's own windows, the digests differ and nothing is
-saved.
+The one idea: the digest covers everything that can be read of the changed plans and structures. Whoever commits names
+the digest they looked at; if anything differs by then, also through the TPS's own windows, the digests differ and
+nothing is saved.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def pending(backend: Backend, patient: str, changed: Mapping[str, ChangeKind]) -
     contents: list[Any] = []
     etags: dict[str, str] = {}
     for resource, kind in sorted(changed.items()):
+        content: Any = None
         if kind in DELETED:
-            summary, content = "deleted", None
+            summary = "deleted"
         elif resource in structures:
             structure = structures[resource]
             summary, content = _of_structure(structure), asdict(structure)

@@ -1,7 +1,7 @@
 """Looking at, confirming and saving what a session changed.
 
-The one idea: look, compare with the digest the caller looked at, save: in one turn on the TPS thread. What is about to be
-saved is written to the journal first, so that after a crash in between the next server can tell whether it was.
+The one idea: look, compare with the digest the caller looked at, save: in one turn on the TPS thread. What is about to
+be saved is written to the journal first, so that after a crash in between the next server can tell whether it was.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from bridge.server.desk import Desk
 from bridge.server.journal import CommitIntent, Journal, Reply
 from bridge.server.replay import payload_sha256
 from bridge.server.sessions import LiveSession
-from bridge.tps.v1 import session_pb2
 from bridge.tps.v1.session_service_pb2 import (
     CommitSessionRequest,
     CommitSessionResponse,

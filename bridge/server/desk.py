@@ -79,7 +79,7 @@ class Desk:
 
     # reading ----------------------------------------------------------------------------------------------------
     async def read(self, function: Callable[[], T], *, viewer: str = "", of: tuple[str, ...] = ()) -> T:
-        """What ``function`` finds in the TPS, if the resources ``of`` which it tells may be seen by the session ``viewer``."""
+        """What ``function`` finds in the TPS, if the session ``viewer`` may see the resources it is ``of``."""
         if viewer:
             self.sessions.live(viewer)
 

@@ -1,7 +1,7 @@
 """Text from the TPS is data: nothing hidden in it leaves the server.
 
-The one idea: every answer passes `clean` on its way out, which takes control and bidirectional-control characters out of
-each field that the schema marks as free text and cuts it to its length. A structure may be called "ignore previous
+The one idea: every answer passes `clean` on its way out, which takes control and bidirectional-control characters out
+of each field that the schema marks as free text and cuts it to its length. A structure may be called "ignore previous
 instructions"; it then arrives as exactly these words, and with nothing that a reader cannot see.
 """
 
@@ -43,6 +43,11 @@ def clean(message: Message) -> None:
             clean(value)
 
 
+def is_repeated(field: FieldDescriptor) -> bool:
+    """Whether the field is a list or a map; protobuf names this differently from one major version to the next."""
+    return bool(getattr(field, "is_repeated", getattr(field, "label", None) == FieldDescriptor.LABEL_REPEATED))
+
+
 @dataclass(frozen=True)
 class _Spot:
     """A field that is free text, or a message that holds some."""
@@ -69,10 +74,11 @@ def _spots(descriptor: Descriptor) -> Sequence[_Spot]:
     for field in descriptor.fields:
         options = field.GetOptions()
         is_text = options.Extensions[options_pb2.free_text]
-        is_map = field.message_type is not None and field.message_type.GetOptions().map_entry
-        inner = field.message_type.fields_by_name["value"].message_type if is_map else field.message_type
+        inner = field.message_type
+        is_map = inner is not None and inner.GetOptions().map_entry
+        if inner is not None and is_map:
+            inner = inner.fields_by_name["value"].message_type
         if is_text or (inner is not None and _spots(inner)):
-            is_repeated = field.label == FieldDescriptor.LABEL_REPEATED
             longest = options.Extensions[options_pb2.max_length]
-            spots.append(_Spot(field.name, is_text, is_repeated, is_map, longest))
+            spots.append(_Spot(field.name, is_text, is_repeated(field), is_map, longest))
     return tuple(spots)

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import structlog
@@ -38,11 +38,15 @@ log = structlog.get_logger(__name__)
 
 SOUND_CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
-Context = grpc.aio.ServicerContext
-Handler = grpc.RpcMethodHandler
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Interceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:
+    Interceptor = grpc.aio.ServerInterceptor
 
 
-class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class Gate(Interceptor):
     """Stands before every RPC of the contract; health and reflection pass by it."""
 
     def __init__(self, auth: Auth, audit: Audit, offers: Mapping[str, Offer], envelope: Envelope) -> None:
@@ -63,21 +67,22 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return self._streaming(handler, offer) if handler.response_streaming else self._unary(handler, offer)
 
     def _unary(self, handler: Handler, offer: Offer) -> Handler:
+        serve = cast("Callable[[Message, Context], Awaitable[Message]]", handler.unary_unary)
+
         async def behave(request: Message, context: Context) -> Message | None:
             async with self._passage(offer, request, context):
-                response: Message = await handler.unary_unary(request, context)
+                response = await serve(request, context)
                 clean(response)
                 return response
-            return None
+            return None  # never reached: a failure ends the call inside the passage
 
         return grpc.unary_unary_rpc_method_handler(behave, handler.request_deserializer, handler.response_serializer)
 
     def _streaming(self, handler: Handler, offer: Offer) -> Handler:
+        serve = cast("Callable[[Message, Context], AsyncGenerator[Message, None]]", handler.unary_stream)
+
         async def behave(request: Message, context: Context) -> None:
-            async with (
-                self._passage(offer, request, context),
-                aclosing(handler.unary_stream(request, context)) as parts,
-            ):
+            async with self._passage(offer, request, context), aclosing(serve(request, context)) as parts:
                 async for response in parts:
                     clean(response)
                     await context.write(response)

@@ -1,9 +1,9 @@
 """What must outlive the process, in one SQLite file: operations, answers, sessions, commits, audit.
 
-The one idea: every method is one transaction, so a process killed at any moment leaves either all of an entry or none.
-Write-ahead logging with ``synchronous = NORMAL`` keeps every finished transaction when the process dies; a power cut may
-cost the last ones but damages nothing (https://www.sqlite.org/pragma.html#pragma_synchronous). The tables are named
-``bridge_*``: a TPS may keep its own in the same file. Records are stored as bytes; what they mean is for others to know.
+The one idea: every method is one transaction, so a process killed at any moment leaves all of an entry or none.
+Write-ahead logging with ``synchronous = NORMAL`` keeps every finished transaction when the process dies; a power cut
+may cost the last ones but damages nothing (https://www.sqlite.org/pragma.html#pragma_synchronous). The tables are named
+``bridge_*``: a TPS may keep its own in the same file. Records are stored as bytes; what they mean others know.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from bridge import model
 from bridge.errors import DataDamaged
@@ -187,7 +188,10 @@ class Journal:
         rows = self._rows(
             "SELECT at, principal, method, resource, outcome, correlation_id, details FROM bridge_audit ORDER BY id"
         )
-        return [model.AuditEntry(datetime.fromisoformat(row[0]), *row[1:6], json.loads(row[6])) for row in rows]
+        return [
+            model.AuditEntry(datetime.fromisoformat(row[0]), row[1], row[2], row[3], row[4], row[5], json.loads(row[6]))
+            for row in rows
+        ]
 
     def _session_rows(self, where: str, values: Sequence[object]) -> list[SessionRecord]:
         rows = self._rows(f"SELECT name, patient, mode, opened, ending FROM bridge_sessions {where}", values)
@@ -197,6 +201,6 @@ class Journal:
         with self._alone:
             self._db.execute(statement, values)
 
-    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    def _rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._alone, closing(self._db.execute(statement, values)) as cursor:
             return cursor.fetchall()

@@ -1,9 +1,9 @@
 """Who may write, for how long, and to what.
 
 The one idea: a session is a lease on a patient. While it lives, the plans and structures it made are its own: nobody
-else sees them and only it may change them, until a commit saves them. When the lease runs out, or the session is closed,
-everything uncommitted is discarded; an operation that still runs is waited for first. At most one read-write session
-holds a patient.
+else sees them, until a commit saves them, and only it may change them. When the lease runs out, or the session is
+closed, everything uncommitted is discarded; an operation that still runs is waited for first. At most one read-write
+session holds a patient.
 """
 
 from __future__ import annotations
@@ -153,14 +153,15 @@ class Sessions:
     async def close(self, name: str) -> None:
         """End a session and discard what it did not commit.
 
-        Its operations are asked to stop; when some still run, this returns at once and the discard follows them.
+        Its operations are asked to stop. While one of them still runs, or another holds the TPS, this returns at once
+        and the discard follows.
         """
         session = self.live(name)
         unended = [operation for operation in self._operations.list(session=name) if not operation.state.ended]
         for operation in unended:
             self._operations.cancel(operation.name)
         ending = self._begin_end(session, "CLOSED")
-        if not unended:
+        if not unended and not self._tps.busy:
             await asyncio.shield(ending)
 
     def live(self, name: str) -> LiveSession:
@@ -245,11 +246,13 @@ class Sessions:
                 if session.mode is model.SessionMode.READ_WRITE:
                     await self._tps.call(lambda: self._backend.discard(session.patient))
         except Exception:
-            log.exception("the TPS could not discard", session=session.name)
-        finally:
-            del self._live[session.name]
-            self._journal.end_session(session.name, self._clock(), ending)
-            log.info("session ended", session=session.name, ending=ending)
+            # Until the discard succeeds, what is uncommitted stays hidden and the patient held.
+            log.exception("the TPS could not discard; the next sweep tries again", session=session.name)
+            session.expires, session.ending = self._clock(), None
+            return
+        del self._live[session.name]
+        self._journal.end_session(session.name, self._clock(), ending)
+        log.info("session ended", session=session.name, ending=ending)
 
     def _has_unended(self, session: LiveSession) -> bool:
         return any(not operation.state.ended for operation in self._operations.list(session=session.name))

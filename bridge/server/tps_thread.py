@@ -11,9 +11,9 @@ import asyncio
 import contextvars
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bridge.errors import TpsBusy
 
@@ -111,14 +111,14 @@ class TpsThread:
                 self._turn.notify_all()
 
 
-async def _finish(work: asyncio.Future[T] | object) -> T:
+async def _finish(work: Coroutine[Any, Any, T]) -> T:
     """Let the work end even when the caller goes away: a half-finished turn would never be given back."""
-    task = asyncio.ensure_future(work)  # type: ignore[arg-type]
+    task = asyncio.ensure_future(work)
     task.add_done_callback(_look_at_outcome)
     return await asyncio.shield(task)
 
 
-def _look_at_outcome(task: asyncio.Future[T]) -> None:
+def _look_at_outcome(task: asyncio.Future[Any]) -> None:
     """Mark an exception as seen, for the caller may be gone."""
     if not task.cancelled():
         task.exception()

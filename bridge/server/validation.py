@@ -9,15 +9,16 @@ never repeated in a violation; they may identify a patient.
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from bridge.errors import FieldViolation, InvalidField
-from bridge.server.free_text import HIDDEN_CHARACTERS
+from bridge.server.free_text import HIDDEN_CHARACTERS, is_repeated
 from bridge.tps.v1 import options_pb2
 
 FORMATS = {
@@ -41,6 +42,14 @@ NUMBERS = {
     FieldDescriptor.CPPTYPE_FLOAT,
 }
 
+BOUNDS = (
+    (options_pb2.min, "at least", operator.lt),
+    (options_pb2.max, "at most", operator.gt),
+    (options_pb2.above, "greater than", operator.le),
+    (options_pb2.below, "less than", operator.ge),
+)
+"""Option, its words, and how a value breaks it."""
+
 
 def require_valid(request: Message) -> None:
     """Raise `InvalidField` with every violation, or return."""
@@ -61,7 +70,7 @@ def violations(message: Message, path: str = "") -> Iterator[FieldViolation]:
         if wanted and message.WhichOneof(oneof.name) is None:
             choices = ", ".join(field.name for field in oneof.fields)
             yield FieldViolation(path + oneof.name, f"one of {choices} must be given")
-    for field in message.DESCRIPTOR.fields:
+    for field in cast("Sequence[FieldDescriptor]", message.DESCRIPTOR.fields):
         if _is_unchosen(message, field):
             continue
         name = path + field.name
@@ -79,7 +88,7 @@ def _of_list(field: FieldDescriptor, values: Sequence[Any], name: str) -> Iterat
         yield FieldViolation(name, f"has {len(values)} items, at most {most} are allowed")
         return
     for index, value in enumerate(values):
-        yield from _of_value(field, value, f"{name}[{index}]" if _is_repeated(field) else name)
+        yield from _of_value(field, value, f"{name}[{index}]" if is_repeated(field) else name)
 
 
 def _of_value(field: FieldDescriptor, value: Any, name: str) -> Iterator[FieldViolation]:
@@ -87,7 +96,7 @@ def _of_value(field: FieldDescriptor, value: Any, name: str) -> Iterator[FieldVi
         yield from violations(value, name + ".")
     elif field.cpp_type in NUMBERS:
         yield from _of_number(field, value, name)
-    elif field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+    elif field.enum_type is not None:
         if value not in field.enum_type.values_by_number:
             yield FieldViolation(name, f"{value} is not a value of {field.enum_type.name}")
     elif isinstance(value, str | bytes):
@@ -99,14 +108,8 @@ def _of_number(field: FieldDescriptor, value: float, name: str) -> Iterator[Fiel
         yield FieldViolation(name, "must be a finite number")
         return
     options = field.GetOptions()
-    bounds = (
-        (options_pb2.min, "at least", lambda bound: value < bound),
-        (options_pb2.max, "at most", lambda bound: value > bound),
-        (options_pb2.above, "greater than", lambda bound: value <= bound),
-        (options_pb2.below, "less than", lambda bound: value >= bound),
-    )
-    for extension, words, broken in bounds:
-        if options.HasExtension(extension) and broken(options.Extensions[extension]):
+    for extension, words, is_broken in BOUNDS:
+        if options.HasExtension(extension) and is_broken(value, options.Extensions[extension]):
             yield FieldViolation(name, f"is {value:g}, must be {words} {options.Extensions[extension]:g}")
 
 
@@ -129,7 +132,7 @@ def _given_values(message: Message, field: FieldDescriptor) -> Sequence[Any]:
     value = getattr(message, field.name)
     if _is_map(field):
         return list(value.values())
-    if _is_repeated(field):
+    if is_repeated(field):
         return value  # type: ignore[no-any-return]
     if field.has_presence and not message.HasField(field.name):
         return []
@@ -145,9 +148,5 @@ def _is_unchosen(message: Message, field: FieldDescriptor) -> bool:
     return is_choice and not message.HasField(field.name)
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
-    return field.label == FieldDescriptor.LABEL_REPEATED
-
-
 def _is_map(field: FieldDescriptor) -> bool:
-    return _is_repeated(field) and field.message_type is not None and field.message_type.GetOptions().map_entry
+    return bool(field.message_type is not None and field.message_type.GetOptions().map_entry)

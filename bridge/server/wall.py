@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
@@ -25,7 +26,8 @@ DETAILS_KEY = "grpc-status-details-bin"
 MOST_BYTES = 3800  # gRPC drops the whole error somewhere above 8 KiB of trailers; the contract promises 4 KiB
 LONGEST_MESSAGE = 1000
 
-Context = grpc.aio.ServicerContext
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """A whole planning session with nothing but grpc and the generated stubs of the contract.
 
     beamwright serve --case tg119 --token-file token
-    python docs/examples/plan_with_stubs.py 127.0.0.1:PORT token patients/tg119
+    python docs/examples/plan_with_stubs.py 127.0.0.1:PORT token patients/tg119-0
 
 Any language that gRPC knows can do the same: generate stubs from the .proto files and follow these steps. The script
 copies a plan that has objectives; where the patient has none, it first makes one.
@@ -169,7 +169,8 @@ class Planner:
             operation = message.operation
             progress = operation.progress
             percent = f" {progress.percent:.0f} %" if progress.HasField("percent") else ""
-            print(f"  {OperationState.Name(operation.state)} {progress.stage}{percent}")
+            iteration = f" iteration {progress.iteration}" if progress.HasField("iteration") else ""
+            print(f"  {OperationState.Name(operation.state)} {progress.stage}{percent}{iteration}")
         if operation.state != OPERATION_STATE_SUCCEEDED:
             raise SystemExit(f"{operation.name} ended with {operation.error.reason}: {operation.error.message}")
         return operation

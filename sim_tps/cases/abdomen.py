@@ -11,7 +11,7 @@ import numpy as np
 
 from sim_tps.cases.canvas import Canvas, Depths, centred_grid
 from sim_tps.cases.shapes import Bounds, Ellipsoid, Loft, Section, Shape, Tube, Union, distance_at, turned
-from sim_tps.cases.tissue import Build, Hu
+from sim_tps.cases.tissue import Build, Draws, Hu
 from sim_tps.geometry import Grid
 from sim_tps.patient import Patient, Role
 
@@ -48,18 +48,18 @@ class Organs:
 
 def build(seed: int) -> Patient:
     """One liver patient."""
-    rng = np.random.default_rng([seed, 4])
-    person = Build.drawn(rng)
-    organs = _organs(person, rng)
+    draws = Draws.of("liver", seed)
+    person = Build.drawn(draws.anatomy)
+    organs = _organs(person, draws.anatomy)
     canvas = Canvas(_grid(person))
-    depths = _paint_body(canvas, person, rng)
+    depths = _paint_body(canvas, person, draws.texture)
     bare = canvas.hu.copy()
     _paint_lungs(canvas, organs, person)
     _paint_bones(canvas, organs, person)
-    _paint_organs(canvas, organs, person, rng)
+    _paint_organs(canvas, organs, person, draws.texture)
     canvas.restore(bare, depths.deeper_than(5.0))
-    _outline_targets(canvas, organs, rng)
-    canvas.mottle(rng, 5.0, 28.0, -200.0, 150.0)
+    _outline_targets(canvas, organs, draws.target)
+    canvas.mottle(draws.texture, 5.0, 28.0, -200.0, 150.0)
     return canvas.patient("liver", "Liver metastasis", seed)
 
 

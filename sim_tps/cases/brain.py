@@ -16,8 +16,8 @@ from sim_tps.cases.canvas import Canvas, centred_grid
 from sim_tps.cases.neck import Neck
 from sim_tps.cases.shapes import Ellipsoid, distance_at, turned
 from sim_tps.cases.skull import Skull
-from sim_tps.cases.tissue import Build, Hu
-from sim_tps.geometry import Vector
+from sim_tps.cases.tissue import Build, Draws, Hu
+from sim_tps.geometry import Grid, Vector
 from sim_tps.patient import Patient, Role
 
 PTV_MARGIN_MM = 1.0
@@ -39,20 +39,20 @@ class Metastasis:
 
 def build(seed: int) -> Patient:
     """One radiosurgery patient."""
-    rng = np.random.default_rng([seed, 1])
-    person = Build.drawn(rng)
-    skull, neck = skull_part.design(person, rng), neck_part.design(person, rng)
+    draws = Draws.of("brain-srs", seed)
+    person = Build.drawn(draws.anatomy)
+    skull, neck = skull_part.design(person, draws.anatomy), neck_part.design(person, draws.anatomy)
     canvas = Canvas(_grid(person))
-    _paint_head(canvas, skull, neck, person, rng)
-    targets = _place(seed, skull, rng)
+    _paint_head(canvas, skull, neck, person, draws.texture)
+    targets = place(seed, skull, draws.target)
     for number, target in enumerate(targets, start=1):
-        _add_target(canvas, target, "" if len(targets) == 1 else str(number), skull, rng)
-    canvas.mottle(rng, 3.0, 22.0, -200.0, 150.0)
+        _add_target(canvas, target, "" if len(targets) == 1 else str(number), skull, draws.target)
+    canvas.mottle(draws.texture, 3.0, 22.0, -200.0, 150.0)
     words = "one metastasis" if len(targets) == 1 else f"{len(targets)} metastases"
     return canvas.patient("brain-srs", f"Brain SRS, {words}", seed)
 
 
-def _grid(person: Build):
+def _grid(person: Build) -> Grid:
     x, y, z = person.stretch
     return centred_grid((-88 * x, -112 * y, -98 * z), (88 * x, 126 * y, 112 * z), (1.25, 1.25, 1.25))
 
@@ -71,26 +71,25 @@ def _paint_head(canvas: Canvas, skull: Skull, neck: Neck, person: Build, rng: np
     canvas.outline("SpinalCord", Role.OAR, neck.cord)
 
 
-def _place(seed: int, skull: Skull, rng: np.random.Generator) -> list[Metastasis]:
+def place(seed: int, skull: Skull, rng: np.random.Generator) -> list[Metastasis]:
+    """Where the metastases of a seed lie."""
     count = int(rng.integers(2, 4)) if seed in SEVERAL_SEEDS else 1
     placed: list[Metastasis] = []
     while len(placed) < count:
         volume_cc = rng.uniform(8.5, 14.5) if seed in LARGE_SEEDS else float(np.exp(rng.uniform(np.log(0.6), np.log(4.6))))
         radius = float(np.cbrt(volume_cc * 1000 * 3 / (4 * np.pi)))
-        target = _beside_organs(seed, skull, radius, rng)
+        target = _beside_organ(skull, radius, rng)
         if all(np.linalg.norm(np.subtract(target.centre, t.centre)) > t.radius_mm + radius + 15 for t in placed):
             placed.append(target)
     return placed
 
 
-def _beside_organs(seed: int, skull: Skull, radius: float, rng: np.random.Generator) -> Metastasis:
+def _beside_organ(skull: Skull, radius: float, rng: np.random.Generator) -> Metastasis:
     """A centre in the brain at a drawn distance from a drawn organ; points are tried until one fits."""
     stem, optics = skull.brainstem, skull.chiasm | skull.nerves[0] | skull.nerves[1]
     cochleae = skull.cochleae[0] | skull.cochleae[1]
-    kind = rng.choice(["stem", "optics", "cochlea", "free"], p=[0.30, 0.20, 0.10, 0.40])
-    gap = float(rng.uniform(1.5, 5.0)) if kind != "free" else float(rng.uniform(9.0, 40.0))
-    if seed == DEFAULT_SEED:
-        kind, gap = "stem", 5.0
+    kind = rng.choice(["stem", "optics", "cochlea", "free"], p=[0.20, 0.13, 0.09, 0.58])
+    gap = float(rng.uniform(1.5, 5.0)) if kind != "free" else float(rng.uniform(7.0, 40.0))
     organ = {"stem": stem, "optics": optics, "cochlea": cochleae, "free": stem | optics}[str(kind)]
     low, high = organ.bounds.padded(radius + gap) if kind != "free" else skull.cavity.bounds
     while True:
@@ -108,7 +107,7 @@ def _add_target(canvas: Canvas, target: Metastasis, number: str, skull: Skull, r
     stretch = np.exp(rng.normal(0, 0.10, 3))
     radii = radius * stretch / np.cbrt(stretch.prod())
     axes = turned(*rng.uniform(0, 180, 3))
-    seen = Ellipsoid(target.centre, (radii[0], radii[1], radii[2]), axes=axes).rippled(rng, 0.085 * radius, 1.8 * radius)
+    seen = Ellipsoid(target.centre, (radii[0], radii[1], radii[2]), axes=axes).rippled(rng, 0.11 * radius, 1.8 * radius)
     oedema = seen.grown(4.0).rippled(rng, 1.5, 14.0) & skull.cavity.grown(-4.0)
     canvas.paint(oedema - skull.brainstem, 19.0)
     canvas.paint(seen, 74.0)

@@ -18,7 +18,8 @@ from sim_tps.cases.canvas import Canvas, Region, centred_grid
 from sim_tps.cases.neck import Neck
 from sim_tps.cases.shapes import Ellipsoid, Shape, Tube, turned
 from sim_tps.cases.skull import Skull
-from sim_tps.cases.tissue import Build, Hu
+from sim_tps.cases.tissue import Build, Draws, Hu
+from sim_tps.geometry import Grid
 from sim_tps.patient import Patient, Role
 
 DEFAULT_SEED = 3
@@ -48,19 +49,19 @@ class Disease:
 
 def build(seed: int) -> Patient:
     """One head-and-neck patient."""
-    rng = np.random.default_rng([seed, 2])
-    person = Build.drawn(rng)
-    skull, neck = skull_part.design(person, rng), neck_part.design(person, rng)
-    disease = _disease(person, rng)
+    draws = Draws.of("head-and-neck", seed)
+    person = Build.drawn(draws.anatomy)
+    skull, neck = skull_part.design(person, draws.anatomy), neck_part.design(person, draws.anatomy)
+    disease = _disease(person, draws.target)
     canvas = Canvas(_grid(person))
-    inner = _paint(canvas, skull, neck, disease, person, rng)
-    _outline_organs(canvas, neck, person, rng)
-    _outline_targets(canvas, disease, inner, person, rng)
-    canvas.mottle(rng, 5.0, 24.0, -200.0, 150.0)
+    inner = _paint(canvas, skull, neck, disease, person, draws.texture)
+    _outline_organs(canvas, neck, person, draws.anatomy)
+    _outline_targets(canvas, disease, inner, person, draws.target)
+    canvas.mottle(draws.texture, 5.0, 24.0, -200.0, 150.0)
     return canvas.patient("head-and-neck", f"Head and neck, {disease.site}", seed)
 
 
-def _grid(person: Build):
+def _grid(person: Build) -> Grid:
     z = person.stretch[2]
     return centred_grid((-225.0, -120.0, -265.0 * z), (225.0, 145.0, 112.0 * z), (2.5, 2.5, 2.5))
 

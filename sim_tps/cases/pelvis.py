@@ -12,7 +12,7 @@ import numpy as np
 
 from sim_tps.cases.canvas import Canvas, Depths, Region, centred_grid
 from sim_tps.cases.shapes import Ellipsoid, HalfSpace, Loft, Section, Shape, Tube, Union, turned
-from sim_tps.cases.tissue import Build, Hu
+from sim_tps.cases.tissue import Build, Draws, Hu
 from sim_tps.geometry import Grid
 from sim_tps.patient import Patient, Role
 
@@ -53,19 +53,19 @@ class Organs:
 
 def build(seed: int) -> Patient:
     """One prostate patient."""
-    rng = np.random.default_rng([seed, 3])
-    person = Build.drawn(rng)
-    organs = _organs(person, rng)
+    draws = Draws.of("prostate", seed)
+    person = Build.drawn(draws.anatomy)
+    organs = _organs(person, draws.anatomy)
     canvas = Canvas(_grid(person))
-    depths = _paint_body(canvas, person, rng)
+    depths = _paint_body(canvas, person, draws.texture)
     bare = canvas.hu.copy()
-    _paint_muscles(canvas, person, rng)
+    _paint_muscles(canvas, person, draws.texture)
     _paint_bones(canvas, person)
-    _paint_bowel(canvas, organs, person, rng)
-    _paint_organs(canvas, organs, rng)
+    _paint_bowel(canvas, organs, person, draws.texture)
+    _paint_organs(canvas, organs, draws.texture)
     canvas.restore(bare, depths.deeper_than(4.0))
-    _outline_targets(canvas, organs, rng)
-    canvas.mottle(rng, 6.0, 30.0, -200.0, 150.0)
+    _outline_targets(canvas, organs, draws.target)
+    canvas.mottle(draws.texture, 6.0, 30.0, -200.0, 150.0)
     return canvas.patient("prostate", "Prostate and seminal vesicles", seed)
 
 

@@ -7,6 +7,7 @@ values rounded). They look right and give sensible densities; they are not a mea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,20 @@ class Hu:
     DIPLOE = 480.0
     CORTEX = 1150.0
     TOOTH = 2100.0
+
+
+class Draws(NamedTuple):
+    """Independent random streams of one patient, so that a change to one kind of detail leaves the others alone."""
+
+    anatomy: np.random.Generator
+    texture: np.random.Generator
+    target: np.random.Generator
+
+    @classmethod
+    def of(cls, case: str, seed: int) -> Draws:
+        """The streams of one patient of a case; the same on every machine."""
+        name = int.from_bytes(case.encode(), "big")
+        return cls(*(np.random.default_rng([seed, stream, name]) for stream in range(3)))
 
 
 @dataclass(frozen=True)

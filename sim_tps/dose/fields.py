@@ -105,8 +105,8 @@ def _check_size(beam: Beam, machine: Machine, u: NDArray[np.float64], v: NDArray
     if max(-u.min(), u.max()) > half_x or max(-v.min(), v.max()) > half_y:
         raise BadInput(
             f"beam {beam.id!r} cannot cover the targets: they reach x {u.min():.0f} to {u.max():.0f} mm, y "
-            f"{v.min():.0f} to {v.max():.0f} mm from the isocentre; {machine.id!r} opens {machine.max_field_mm[0]:.0f} × "
-            f"{machine.max_field_mm[1]:.0f} mm. Centre the isocentre or take a machine with a larger field."
+            f"{v.min():.0f} to {v.max():.0f} mm from the isocentre; {machine.id!r} opens {2 * half_x:.0f} × "
+            f"{2 * half_y:.0f} mm. Centre the isocentre or take a machine with a larger field."
         )
 
 

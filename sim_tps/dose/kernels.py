@@ -25,9 +25,15 @@ _WAVE_MAX_PER_MM = 9.0
 class LateralKernel(Protocol):
     """Three radial kernels whose sum over both ranges is the whole."""
 
-    reach_mm: float
-    """Radius beyond which the whole kernel is negligible."""
-    near_reach_mm: float
+    @property
+    def reach_mm(self) -> float:
+        """Radius beyond which the whole kernel is negligible."""
+        ...
+
+    @property
+    def near_reach_mm(self) -> float:
+        """The same for the short-range part."""
+        ...
 
     def near(self, wave_per_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Transform of the short-range part, shape (3, *wave_per_mm.shape)."""
@@ -82,11 +88,13 @@ class TabulatedKernel:
     values_per_mm2: NDArray[np.float64]
     """Shape (3, number of radii)."""
 
-    near_reach_mm = 4.0 * NEAR_SIGMA_MM
-
     @property
     def reach_mm(self) -> float:
         return float(self.radius_mm[-1])
+
+    @property
+    def near_reach_mm(self) -> float:
+        return 4.0 * NEAR_SIGMA_MM
 
     def near(self, wave_per_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._splines[0](wave_per_mm)
@@ -123,5 +131,7 @@ class _Transform:
 
     def __call__(self, wave_per_mm: NDArray[np.float64]) -> NDArray[np.float64]:
         if wave_per_mm.max() > self.last_wave_per_mm:
-            raise ValueError(f"wave number {wave_per_mm.max():.3g}/mm beyond the table's {self.last_wave_per_mm:.3g}/mm.")
+            raise ValueError(
+                f"wave number {wave_per_mm.max():.3g}/mm; the table ends at {self.last_wave_per_mm:.3g}/mm."
+            )
         return self.spline(wave_per_mm)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from os import cpu_count
 
 import numpy as np
@@ -72,11 +73,11 @@ class LateralMaps:
         self.places = np.array(
             [(start, layer.rows, layer.columns) for start, layer in zip(starts[:-1], flat, strict=True)], np.int64
         ).reshape(len(self.fields), 2, 3)
-        self.origins = np.array(
-            [(*layer.origin_mm, 1.0 / layer.step_mm) for layer in flat], np.float32
-        ).reshape(len(self.fields), 2, 3)
+        self.origins = np.array([(*layer.origin_mm, 1.0 / layer.step_mm) for layer in flat], np.float32).reshape(
+            len(self.fields), 2, 3
+        )
         counts = np.cumsum([0, *(field.beamlet_count for field in self.fields)])
-        self._spans = [slice(a, b) for a, b in zip(counts[:-1], counts[1:], strict=True)]
+        self._spans = [slice(a, b) for a, b in pairwise(counts)]
         self._pool = ThreadPoolExecutor(cpu_count() or 1, thread_name_prefix="lateral")
 
     @property

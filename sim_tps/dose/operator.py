@@ -101,9 +101,7 @@ class DoseOperator:
         )
 
 
-def field_depths(
-    density: DensityMap, fields: Sequence[Field], points_mm: NDArray[np.floating]
-) -> NDArray[np.float32]:
+def field_depths(density: DensityMap, fields: Sequence[Field], points_mm: NDArray[np.floating]) -> NDArray[np.float32]:
     """Radiological depths of points for each field, shape (fields, points)."""
     depths = np.empty((len(fields), len(points_mm)), np.float32)
     for row, field in zip(depths, fields, strict=True):

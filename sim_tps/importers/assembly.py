@@ -125,11 +125,11 @@ def _derived_external(reading: Reading) -> tuple[Structure, Finding]:
     external = derive_external(reading.hu, reading.grid)
     if external.is_empty:
         raise BadInput(
-            f"{reading.source}: no External structure, and none can be derived, for nothing in the image is denser than "
-            f"{BODY_HU} HU. Draw one, or check that the image is in HU."
+            f"{reading.source}: no External structure, and none can be derived, for nothing in the image is denser "
+            f"than {BODY_HU} HU. Draw one, or check that the image is in HU."
         )
     text = (
-        f"No External structure in the data: derived from the CT (largest piece above {BODY_HU} HU, holes filled slice by "
-        f"slice), {external.volume_cc:.0f} cc."
+        f"No External structure in the data: derived from the CT (largest piece above {BODY_HU} HU, holes filled slice "
+        f"by slice), {external.volume_cc:.0f} cc."
     )
     return external, Finding("external-derived", text, external.name)

@@ -1,9 +1,9 @@
 """Closed contours on slices -> how much of each voxel they enclose.
 
-The one idea: along every sub-line of a pixel row the places where the outlines cross it are known exactly, so the length
-inside is too; only the direction across the lines is sampled (`LINES_PER_PIXEL`). A point is inside when a line to it
-crosses an odd number of outlines of its plane (even-odd), which makes an inner ring a hole and lets a keyhole contour,
-whose two channels coincide, be one as well.
+The one idea: along every sub-line of a pixel row the places where the outlines cross it are known exactly, so the
+length inside is too; only the direction across the lines is sampled (`LINES_PER_PIXEL`). A point is inside when a line
+to it crosses an odd number of outlines of its plane (even-odd), which makes an inner ring a hole and lets a keyhole
+contour, whose two channels coincide, be one as well.
 
 Along z each plane stands for a slab reaching halfway to the structure's usual next plane, at both ends too: a structure
 contoured on n planes dz apart is n·dz thick. DICOM does not say how ends are to be read; this is the reading under
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from sim_tps.geometry import Grid
 
-LINES_PER_PIXEL = 8
-"""Sub-lines in each pixel row; even, so that none runs through pixel centres, where contours like to have corners."""
+LINES_PER_PIXEL = 30
+"""Sub-lines in each pixel row. Contours drawn on pixels have corners at halves, thirds or fifths of one: with a number
+that these divide, corners fall midway between lines and cost no area."""
+ROUNDING = 1e-6
 
 Ring = NDArray[np.float64]
 """Corners of one closed outline, (n, 2), x and y in mm; the last is joined to the first."""
@@ -57,7 +59,9 @@ def plane_occupancy(rings: Sequence[Ring], grid: Grid) -> NDArray[np.float32]:
     start = line // LINES_PER_PIXEL * (nx + 1) + pixel
     steps = np.bincount(start, sign * (1.0 - beyond), minlength=ny * (nx + 1))
     steps += np.bincount(start + 1, sign * beyond, minlength=ny * (nx + 1))
-    return np.clip(np.cumsum(steps.reshape(ny, nx + 1), axis=1)[:, :nx], 0.0, 1.0).astype(np.float32)
+    share = np.cumsum(steps.reshape(ny, nx + 1), axis=1)[:, :nx]
+    # Running sums leave a rounding rest along the row, which would be a trace of the structure across the image.
+    return np.where(share < ROUNDING, 0.0, np.where(share > 1.0 - ROUNDING, 1.0, share)).astype(np.float32)
 
 
 def _crossings(rings: Sequence[Ring], grid: Grid) -> tuple[NDArray[np.intp], NDArray[np.float64]]:

@@ -60,8 +60,8 @@ class DicomFile:
             return self.data.pixel_array
         except (AttributeError, ValueError, RuntimeError, NotImplementedError, KeyError, TypeError) as error:
             raise BadInput(
-                f"{self.path.name}: its pixels cannot be read ({error}); cut short, or compressed in a way not known here. "
-                "Export it again, uncompressed."
+                f"{self.path.name}: its pixels cannot be read ({error}); cut short, or compressed in a way not known "
+                "here. Export it again, uncompressed."
             ) from error
 
     def require_axial(self) -> None:

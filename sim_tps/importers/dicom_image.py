@@ -64,8 +64,8 @@ def _slice_spacing(ordered: Sequence[DicomFile], z_mm: NDArray[np.float64]) -> f
     if odd.size:
         places = ", ".join(f"z = {z_mm[i]:g} and {z_mm[i + 1]:g} mm ({gaps[i]:g} mm)" for i in odd[:5])
         raise BadInput(
-            f"CT series from {ordered[0].path.name}: slices are {usual:g} mm apart, but not between {places}. A slice is "
-            "missing, or the spacing changes; export the whole series with even spacing."
+            f"CT series from {ordered[0].path.name}: slices are {usual:g} mm apart, but not between {places}. A slice "
+            "is missing, or the spacing changes; export the whole series with even spacing."
         )
     return float((z_mm[-1] - z_mm[0]) / (z_mm.size - 1))
 
@@ -96,8 +96,8 @@ def _findings(ordered: Sequence[DicomFile], grid: Grid) -> list[Finding]:
     thickness = first.data.get("SliceThickness")
     if thickness is not None and abs(float(thickness) - grid.spacing_mm[2]) > SPACING_TOLERANCE * grid.spacing_mm[2]:
         text = (
-            f"The CT gives a slice thickness of {float(thickness):g} mm, but its slices are {grid.spacing_mm[2]:g} mm apart; "
-            "the positions are used."
+            f"The CT gives a slice thickness of {float(thickness):g} mm, but its slices are {grid.spacing_mm[2]:g} mm "
+            "apart; the positions are used."
         )
         findings.append(Finding("slice-thickness-differs", text))
     return findings

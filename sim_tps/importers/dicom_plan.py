@@ -49,7 +49,7 @@ def _findings(file: DicomFile, label: str, structure_set: DicomFile) -> list[Fin
     kinds = sorted({str(beam.get("RadiationType") or "unknown") for beam in beams})
     other = [kind for kind in kinds if kind != "PHOTON"]
     if other:
-        text = f"Plan {label} treats with {', '.join(kinds).lower()}; only photon plans are made here, so it serves as a record."
+        text = f"Plan {label} treats with {', '.join(kinds).lower()}; only photon plans are made here."
         findings.append(Finding("radiation-skipped", text))
     referenced = {str(item.get("ReferencedSOPInstanceUID")) for item in file.items("ReferencedStructureSetSequence")}
     if referenced and structure_set.text("SOPInstanceUID") not in referenced:

@@ -103,7 +103,8 @@ def _points(file: DicomFile, name: str, contour: Dataset) -> NDArray[np.float64]
     values = np.asarray(contour.get("ContourData") or [], np.float64)
     if values.size % 3 or not np.isfinite(values).all():
         raise BadInput(
-            f"{file.path.name}: a contour of {clean_name(name)!r} has {values.size} numbers, expected x, y, z for each point."
+            f"{file.path.name}: a contour of {clean_name(name)!r} has {values.size} numbers, expected x, y, z for each "
+            "point."
         )
     return values.reshape(-1, 3)
 
@@ -111,28 +112,39 @@ def _points(file: DicomFile, name: str, contour: Dataset) -> NDArray[np.float64]
 def _planes(file: DicomFile, name: str, rings: Sequence[NDArray[np.float64]], grid: Grid) -> dict[float, list[Ring]]:
     """Rings by the slice they lie on, checked against the image."""
     planes: dict[float, list[Ring]] = {}
-    axes_z, dz = grid.axes_mm[2], grid.spacing_mm[2]
-    low = np.array(grid.origin_mm[:2]) - (0.5 + OUTSIDE_VOXELS) * np.array(grid.spacing_mm[:2])
-    high = low + (np.array(grid.shape[:0:-1]) + 2 * OUTSIDE_VOXELS) * np.array(grid.spacing_mm[:2])
     for ring in rings:
-        z_mm = float(ring[:, 2].mean())
-        index = int(np.clip(np.rint((z_mm - grid.origin_mm[2]) / dz), 0, grid.shape[0] - 1))
-        whom = f"{file.path.name}: a contour of {clean_name(name)!r} at z = {z_mm:g} mm"
-        if np.ptp(ring[:, 2]) > OFF_SLICE * dz:
-            raise BadInput(f"{whom} is not axial: its z spans {np.ptp(ring[:, 2]):g} mm, expected one plane.")
-        if abs(z_mm - axes_z[index]) > OFF_SLICE * dz:
-            raise BadInput(
-                f"{whom} lies on no slice of the CT (slices from {axes_z[0]:g} to {axes_z[-1]:g} mm, every {dz:g} mm; the "
-                f"nearest is {axes_z[index]:g} mm). The structure set belongs to another image, or slices are missing."
-            )
-        if (ring[:, :2] < low).any() or (ring[:, :2] > high).any():
-            raise BadInput(
-                f"{whom} lies outside the image: x {ring[:, 0].min():g} to {ring[:, 0].max():g}, y {ring[:, 1].min():g} to "
-                f"{ring[:, 1].max():g} mm, image x {low[0]:g} to {high[0]:g}, y {low[1]:g} to {high[1]:g} mm. The structure "
-                "set belongs to another image."
-            )
-        planes.setdefault(float(axes_z[index]), []).append(ring[:, :2])
+        whom = f"{file.path.name}: a contour of {clean_name(name)!r} at z = {ring[:, 2].mean():g} mm"
+        z_mm = _slice_of(whom, ring, grid)
+        _require_on_image(whom, ring, grid)
+        planes.setdefault(z_mm, []).append(ring[:, :2])
     return planes
+
+
+def _slice_of(whom: str, ring: NDArray[np.float64], grid: Grid) -> float:
+    """The z of the slice that a ring lies on."""
+    z_mm, dz, heights = float(ring[:, 2].mean()), grid.spacing_mm[2], grid.axes_mm[2]
+    if np.ptp(ring[:, 2]) > OFF_SLICE * dz:
+        raise BadInput(f"{whom} is not axial: its z spans {np.ptp(ring[:, 2]):g} mm, expected one plane.")
+    nearest = float(heights[np.argmin(np.abs(heights - z_mm))])
+    if abs(z_mm - nearest) > OFF_SLICE * dz:
+        raise BadInput(
+            f"{whom} lies on no slice of the CT (from {heights[0]:g} to {heights[-1]:g} mm, every {dz:g} mm; the nearest "
+            f"is {nearest:g} mm). The structure set belongs to another image, or slices are missing."
+        )
+    return nearest
+
+
+def _require_on_image(whom: str, ring: NDArray[np.float64], grid: Grid) -> None:
+    low, high = ring.min(axis=0), ring.max(axis=0)
+    for axis, letter in enumerate("xy"):
+        spacing, count = grid.spacing_mm[axis], grid.shape[2 - axis]
+        first = grid.origin_mm[axis] - spacing / 2
+        last = first + count * spacing
+        if low[axis] < first - OUTSIDE_VOXELS * spacing or high[axis] > last + OUTSIDE_VOXELS * spacing:
+            raise BadInput(
+                f"{whom} lies outside the image: {letter} from {low[axis]:g} to {high[axis]:g} mm, the image's from "
+                f"{first:g} to {last:g} mm. The structure set belongs to another image."
+            )
 
 
 def _gaps(name: str, heights: Sequence[float], thickness_mm: float) -> Iterator[Finding]:

@@ -127,7 +127,8 @@ def _reference_dose(path: Path, arrays: _Arrays, grid: Grid) -> ReferenceDose | 
     dose = arrays["reference_dose_gy"]
     if dose.shape != grid.shape or not np.issubdtype(dose.dtype, np.floating):
         raise BadInput(
-            f"{path.name}: reference_dose_gy of type {dose.dtype} {dose.shape}, expected numbers on the image's {grid.shape}."
+            f"{path.name}: reference_dose_gy of type {dose.dtype} {dose.shape}, expected numbers on the "
+            f"image's {grid.shape}."
         )
     if not np.isfinite(dose).all() or dose.min() < 0.0:
         raise BadInput(f"{path.name}: reference_dose_gy holds negative or non-finite values, expected Gy from 0 up.")

@@ -1,6 +1,6 @@
 """Fit the generic 6 MV beam to the measurements in ``measured/``: ``python -m sim_tps.machines.fit``.
 
-On the axis of a square field of side A, with the point at the isocentre, the dose model is linear in the kernel weights:
+On the axis of a square field of side A, with the point at the isocentre, dose is linear in the kernel weights:
 
     D(d, A) = Σ_c Σ_j w_cj · depth term_c(d) · erf(A / (2√2 s_j))²        s_j² = sigma_j² + source blur²
 
@@ -130,7 +130,7 @@ def _design(model: Machine, depths_mm: NDArray[np.float64], sides_mm: NDArray[np
     """Dose per kernel weight, shape (depths × sides, 3 × Gaussians)."""
     inside = _share_on_axis(sides_mm, SIGMAS_MM, model.source_sigma_mm)
     design = np.einsum("dc,ja->dacj", model.depth_terms(depths_mm), inside)
-    return design.reshape(len(depths_mm) * len(sides_mm), -1)
+    return np.asarray(design).reshape(len(depths_mm) * len(sides_mm), -1)
 
 
 def _share_on_axis(
@@ -138,7 +138,7 @@ def _share_on_axis(
 ) -> NDArray[np.float64]:
     """A Gaussian ⊗ source ⊗ square field, on the axis, shape (Gaussians, sides)."""
     width = np.sqrt(sigmas_mm**2 + source_sigma_mm**2)
-    return erf(sides_mm / (2 * np.sqrt(2) * width[:, None])) ** 2
+    return np.asarray(erf(sides_mm / (2 * np.sqrt(2) * width[:, None]))) ** 2
 
 
 def _machine(constants: NDArray[np.float64], weights: NDArray[np.float64]) -> Machine:
@@ -156,10 +156,10 @@ def _machine(constants: NDArray[np.float64], weights: NDArray[np.float64]) -> Ma
         leaf_width_mm=5.0,
         leaf_widths_mm=((80, 5.0),),
         max_field_mm=(400.0, 400.0),
-        unit="1 Gy at the isocentre for a 100 mm × 100 mm field of fluence 1, 50 mm deep in water, skin distance 950 mm",
+        unit="1 Gy at the isocentre for a 100 × 100 mm² field of fluence 1, 50 mm deep in water, skin distance 950 mm",
         sources=(
-            "beam: fitted by sim_tps/machines/fit.py to TPR and output factors of a Siemens Artiste 6 MV measured at DKFZ "
-            "Heidelberg 2008-2009 (github.com/e0404/photonPencilBeamKernelCalc, referenceData, commit c2296dd, MIT)",
+            "beam: fitted by sim_tps/machines/fit.py to TPR and output factors of a Siemens Artiste 6 MV measured at "
+            "DKFZ Heidelberg 2008-2009 (github.com/e0404/photonPencilBeamKernelCalc, referenceData, commit c2296dd, MIT)",
         ),
     )
 

@@ -2,18 +2,18 @@
 
     value = priority × Σ_i w_i · v_i²
 
-v is the one-sided violation in Gy and w the share of the structure's volume a point stands for (Σ w = 1; rim voxels count
-with what is really inside). So a priority means the same for a small and a large structure, and a hot spot is diluted
-by the volume of the structure it is judged in.
+v is the one-sided violation in Gy and w the share of the structure's volume a point stands for (Σ w = 1; rim voxels
+count with what is really inside). So a priority means the same for a small and a large structure, and a hot spot is
+diluted by the volume of the structure it is judged in. The violations:
 
-| type | violation |
-| --- | --- |
-| MAX, MIN | each point above (below) the limit |
-| UPPER, LOWER at v % | the same, but the hottest v % (coldest 100−v %) are excused: what acts is the dose between the limit and the current D(v) (Wu and Mohan 2000) |
-| MEAN | the mean dose above the limit |
-| EUD_UPPER, EUD_LOWER | the gEUD = (Σ w d^a)^(1/a) above (below) the limit |
-| UNIFORM | each point's distance from the dose, either way |
-| FALL_OFF | each point above a limit that falls exponentially with its distance from the targets; points inside the targets do not count |
+MAX, MIN                dose above (below) the limit, point by point
+UPPER, LOWER at v %     the same, but the hottest v % (the coldest 100 − v %) of the volume are excused: what acts is
+                        the dose between the limit and the current D(v) (Wu and Mohan 2000)
+MEAN                    the mean dose above the limit
+EUD_UPPER, EUD_LOWER    the gEUD = (Σ w d^a)^(1/a) above (below) the limit
+UNIFORM                 the distance from the wanted dose, either way, point by point
+FALL_OFF                dose above a limit that falls exponentially with the distance from the targets, point by point;
+                        points inside the targets do not count
 
 References
 ----------
@@ -72,6 +72,8 @@ def check_objective(objective: Objective) -> None:
         number = getattr(objective, attribute)
         if objective.type in types and (number is None or not low <= number <= high):
             raise BadInput(f"{name}: {attribute} is {number}, expected {low:g} to {high:g}.")
+    if objective.type in _EUD and objective.a == 0.0:
+        raise BadInput(f"{name}: a is 0, expected 1 (the mean) to 100 for an upper, -100 to -1 for a lower limit.")
 
 
 def _upper(dose: Doses, limit: float | Doses, weight: Doses, excused: float = 0.0) -> tuple[float, Doses]:

@@ -18,6 +18,8 @@ class CuttableLine:
         self._writers: set[asyncio.StreamWriter] = set()
         self._cut_after: int | None = None
         self.cuts = 0
+        self.sent_bytes = 0
+        """What the server has sent that arrived."""
         self.endpoint = ""
 
     async def open(self) -> None:
@@ -35,7 +37,7 @@ class CuttableLine:
 
     def _hang_up(self) -> None:
         for writer in self._writers:
-            writer.transport.abort()
+            writer.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
@@ -48,6 +50,7 @@ class CuttableLine:
                 if from_server and self._is_due(len(data)):
                     self._hang_up()
                     return
+                self.sent_bytes += len(data) if from_server else 0
                 sink.write(data)
                 await sink.drain()
         sink.close()

@@ -221,7 +221,7 @@ def test_messages_have_the_same_fields(kind: Any) -> None:
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 def test_specification_tells_the_errors_of_every_rpc(method: MethodDescriptor) -> None:
     """The specification has a section for the RPC, with a table of what can go wrong."""
-    section = re.search(rf"^### {method.name}\n(.*?)(?=^##|\Z)", SPECIFICATION.read_text(), re.MULTILINE | re.DOTALL)
+    section = re.search(rf"^#### {method.name}\n(.*?)(?=^##|\Z)", SPECIFICATION.read_text(), re.MULTILINE | re.DOTALL)
     assert section is not None
     assert "| Condition | Code | Reason | The caller |" in section[1]
 

@@ -1,7 +1,7 @@
 """One class per service of the contract: convert in, call the desk, convert out.
 
-The one idea: nothing is decided here. What a call may do is decided in `bridge.server.desk`, `sessions`, `operations` and
-`limits`; what a request may look like, before it comes here, in `bridge.server.validation`.
+The one idea: nothing is decided here. What a call may do is decided in `bridge.server.desk`, `sessions`, `operations`
+and `limits`; what a request may look like, before it comes here, in `bridge.server.validation`.
 """
 
 from __future__ import annotations

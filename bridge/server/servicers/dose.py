@@ -1,5 +1,6 @@
 """DoseService: reading, computing and streaming doses."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ from typing import Any
 from bridge import convert, model
 from bridge.server.desk import Desk
 from bridge.server.streams import parts_of
-from bridge.tps.v1 import dose_pb2, dose_service_pb2_grpc, volume_pb2
+from bridge.tps.v1 import dose_service_pb2_grpc, volume_pb2
 from bridge.tps.v1.dose_service_pb2 import (
     CalculateDoseRequest,
     CalculateDoseResponse,
@@ -23,7 +24,6 @@ from bridge.tps.v1.dose_service_pb2 import (
     StreamImageRequest,
     StreamImageResponse,
 )
-from bridge.tps.v1.operation_pb2 import Operation
 
 
 class DoseServicer(dose_service_pb2_grpc.DoseServiceServicer):

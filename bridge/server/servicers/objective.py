@@ -1,5 +1,6 @@
 """ObjectiveService: what a plan strives for."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from collections.abc import Sequence

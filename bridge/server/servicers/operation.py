@@ -1,5 +1,6 @@
 """OperationService: following and stopping long work; never waits for the TPS."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -1,13 +1,13 @@
 """OptimizationService: letting the TPS optimise."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from typing import Any
 
 from bridge import convert, model
 from bridge.server.desk import Desk
-from bridge.tps.v1 import optimization_pb2, optimization_service_pb2_grpc
-from bridge.tps.v1.operation_pb2 import Operation
+from bridge.tps.v1 import optimization_service_pb2_grpc
 from bridge.tps.v1.optimization_service_pb2 import (
     EvaluateObjectivesRequest,
     EvaluateObjectivesResponse,

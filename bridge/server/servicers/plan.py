@@ -1,5 +1,6 @@
 """PlanService: patients, plans, beams, machines, snapshots."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from typing import Any

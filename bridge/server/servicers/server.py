@@ -1,5 +1,6 @@
 """ServerService: what the server is."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 from bridge import convert
 from bridge.server.desk import Desk
 from bridge.tps.v1 import server_service_pb2_grpc
-from bridge.tps.v1.server_pb2 import ServerInfo
 from bridge.tps.v1.server_service_pb2 import GetServerInfoRequest, GetServerInfoResponse
 
 

@@ -1,18 +1,19 @@
 """SessionService: leases, and what is saved."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
-from bridge import convert, model
+from bridge import convert
 from bridge.errors import SessionExpired
 from bridge.server.auth import PRINCIPAL
 from bridge.server.commit import commit, confirm, look
 from bridge.server.desk import Desk
 from bridge.server.sessions import LiveSession
 from bridge.tps.v1 import session_service_pb2_grpc
-from bridge.tps.v1.session_pb2 import PendingChanges, Session
+from bridge.tps.v1.session_pb2 import Session
 from bridge.tps.v1.session_service_pb2 import (
     CloseSessionRequest,
     CloseSessionResponse,

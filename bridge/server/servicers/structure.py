@@ -1,5 +1,6 @@
 """StructureService: structures, helpers, masks."""
 
+# ruff: noqa: N802, ARG002 - names and signatures of RPCs are the schema's
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from bridge.server.contradictions import require_consistent
 from bridge.server.desk import Desk, require_patient
 from bridge.server.sessions import LiveSession
 from bridge.server.streams import parts_of
-from bridge.tps.v1 import structure_pb2, structure_service_pb2_grpc, volume_pb2
+from bridge.tps.v1 import structure_service_pb2_grpc, volume_pb2
 from bridge.tps.v1.structure_service_pb2 import (
     CreateDerivedStructureRequest,
     CreateDerivedStructureResponse,

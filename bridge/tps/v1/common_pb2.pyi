@@ -21,7 +21,7 @@ class WriteContext(google.protobuf.message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     session: builtins.str
-    """Read-write session that the write belongs to."""
+    """Session that the write belongs to: a read-write one, except to close it."""
     request_id: builtins.str
     """New for every write. The same id with the same payload gets the first answer again and has no second effect."""
     validate_only: builtins.bool

@@ -373,7 +373,7 @@ class Plan(google.protobuf.message.Message):
     deliverable: builtins.bool
     """It could be delivered as it stands."""
     working_copy: builtins.bool
-    """Made by the bridge, so it may be written to inside a read-write session."""
+    """The session that the request names made it, and may write to it; false for everybody else."""
     etag: builtins.str
     """Stands for its present content; changes with every change."""
     @property

@@ -1,0 +1,158 @@
+"""The HTML report: it opens offline, says what matters, and treats labels as data."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from run_builder import HOT_SPOT_MM, make_run, without_position
+
+from agent import run_folder
+from agent.records import GoalStatus
+from agent.report.page import render, write_report
+from bridge import INTENDED_USE, model
+
+HOSTILE = "<script>alert('$\\frac{1}{0}$')</script>_{{7*7}} 腮腺\n\u202e"
+
+
+class _Outline(HTMLParser):
+    """Tags, attributes and visible text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render(make_run())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INTERMEDIATE dose, not deliverable.",
+        "All 2 rank-1 goals are met or acceptable",
+        "Rank-1 goals that could not be evaluated, and do not count as met: 1.",
+        "PTV: 60 Gy in 30 fractions of 2 Gy",
+        "95 % of PTV gets exactly 60 Gy",
+        "3 × 3 × 3 mm (x, y, z), 39 × 31 × 26 voxels",
+        "A pencil beam scales depth by the density",
+        "120°",
+        "SpinalCord max 40 Gy: priority 200 -> 320",
+        "12 % of the gland lies inside the target.",
+        "0.4 cc of air lies inside PTV.",
+        "zRing_0_10 was empty and left out.",
+        "cut by the end of the scan",
+        "not in this patient",
+        "beamwright 0.1.0",
+        INTENDED_USE,
+    ],
+)
+def test_the_report_says(page: str, text: str) -> None:
+    """Everything a dosimetrist asks for stands in the page as text."""
+    assert text in " ".join(_Outline(page).text.split())
+
+
+def test_the_page_needs_nothing_from_outside(page: str) -> None:
+    """No address is loaded: pictures are inside the page, there is no script, and its policy forbids both."""
+    outline = _Outline(page)
+    assert not outline.all("script")
+    assert not outline.all("link")
+    assert all((image["src"] or "").startswith("data:image/") for image in outline.all("img"))
+    assert not re.findall(r"url\(|@import", page)
+    policy = next(m["content"] for m in outline.all("meta") if m.get("http-equiv") == "Content-Security-Policy")
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_every_picture_has_words(page: str) -> None:
+    """Isocentre planes, hot-spot planes and DVH each carry a text for those who cannot see them."""
+    texts = [image["alt"] or "" for image in _Outline(page).all("img")]
+    assert [text.split(",")[0] for text in texts][:1] == ["Axial"]
+    assert len(texts) == 3
+    assert all(len(text) > 40 for text in texts)
+
+
+def test_every_table_has_headings(page: str) -> None:
+    """Column and row headings are marked as such, with their scope."""
+    assert all(heading.get("scope") in ("col", "row", "rowgroup") for heading in _Outline(page).all("th"))
+
+
+def test_the_hot_spot_is_told_in_words(page: str) -> None:
+    """Dose, percent, structure and place of the maximum stand above its picture."""
+    assert re.search(r"66\.\d Gy \(11\d\.\d % of 60 Gy\) inside PTV, at x 12\.0, y 4\.0, z 8\.0 mm\.", page)
+
+
+def test_without_a_position_the_hottest_voxel_is_taken() -> None:
+    """A TPS that does not say where its maximum is gets it looked up in the dose."""
+    page = render(without_position(make_run()))
+    assert re.search(
+        rf"inside PTV, at x {HOT_SPOT_MM[0]:.1f}, y {HOT_SPOT_MM[1] - 1:.1f}, z {HOT_SPOT_MM[2]:.1f}", page
+    )
+
+
+def test_labels_are_data() -> None:
+    """A structure named like markup, a template, a formula, or in another script is shown, never obeyed."""
+    page = render(make_run(label=HOSTILE))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "_{{7*7}}" in _Outline(page).text
+
+
+def test_a_missed_goal_is_said_first() -> None:
+    """The verdict names the goal with its value when a rank-1 goal is missed."""
+    page = _Outline(render(make_run(missed=True)))
+    assert "1 of 2 rank-1 goals is missed" in page.text
+    assert "SpinalCord D0.03cc[Gy] ≤ 45 is 46.10 Gy." in page.text
+
+
+def test_a_deliverable_dose_is_not_called_undeliverable() -> None:
+    """The banner follows the dose's own kind."""
+    run = make_run()
+    attempts = tuple(
+        replace(a, dose=replace(a.dose, kind=model.DoseKind.FINAL, deliverable=True)) for a in run.result.attempts
+    )
+    page = render(replace(run, result=replace(run.result, attempts=attempts)))
+    assert "FINAL dose." in page
+    assert "not deliverable" not in page
+
+
+def test_without_volumes_the_report_says_so() -> None:
+    """A TPS that streams no volumes still gets goals, DVH and tables, and a sentence in the pictures' place."""
+    page = render(make_run(volumes=False))
+    assert "does not stream volumes" in page
+    assert len(_Outline(page).all("img")) == 1
+
+
+def test_a_run_without_any_evaluable_goal_is_shown() -> None:
+    """Nothing evaluable is no success story and no crash: every goal stands in the list apart."""
+    run = make_run()
+    attempts = tuple(
+        replace(a, goals=tuple(replace(g, status=GoalStatus.NOT_EVALUABLE, value=None) for g in a.goals))
+        for a in run.result.attempts
+    )
+    page = _Outline(render(replace(run, result=replace(run.result, attempts=attempts)))).text
+    assert "0 of 0" in page
+    assert "SpinalCord D0.03cc[Gy] ≤ 45 Gy (rank 1)" in page
+
+
+def test_the_report_is_made_from_the_folder_alone(tmp_path: Path) -> None:
+    """Read back from disk, the run gives the very page and pictures it gave when it ended."""
+    run = make_run()
+    run_folder.write(run, tmp_path)
+    assert write_report(tmp_path).read_text(encoding="utf-8") == render(run)
+    assert sorted(p.name for p in (tmp_path / "pictures").iterdir()) == ["dvh.png", "hot-spot.png", "isocentre.png"]

@@ -1,0 +1,109 @@
+"""The rules planner: it pulls the lever a dosimetrist would, within the checks, and knows when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from observations import OBJECTIVES, goal, observation, step
+
+from agent.checks import check
+from agent.observation import Observation
+from agent.planners import make_planner
+from agent.planners.rules import TRIES
+from agent.proposal import Proposal
+from agent.records import GoalResult
+
+MISSED_CORE = goal("Core", "D10%[Gy] <= 25", 30.0)
+
+
+def propose(*goals: GoalResult, normalization_percent: float = 100.5) -> Proposal:
+    return make_planner("rules").propose(observation(step(1, *goals, normalization_percent=normalization_percent)))
+
+
+def changed(proposal: Proposal) -> set[str]:
+    return {change.objective for change in proposal.changes}
+
+
+@pytest.mark.parametrize(
+    ("missed", "levers"),
+    [
+        (goal("PTV", "D99%[Gy] >= 48", 46.0), {"PTV lower"}),
+        (goal("PTV", "D2%[Gy] <= 54", 56.0), {"PTV upper", "External upper"}),
+        (goal("External", "D0.03cc[Gy] <= 55", 57.0), {"PTV upper", "External upper"}),
+        (goal("PTV", "CI Paddick >= 0.8", 0.6), {"zInner upper", "zOuter upper"}),
+        (goal("PTV", "GI <= 3.5", 4.0), {"zInner upper"}),
+        (goal("Brain", "V12Gy[cc] <= 10", 14.0), {"zInner upper"}),
+        (MISSED_CORE, {"Core upper"}),
+    ],
+)
+def test_each_kind_of_goal_has_its_lever(missed: GoalResult, levers: set[str]) -> None:
+    """Coverage pulls the target, hot spots the uppers, spill the rings, an organ its own objective."""
+    assert changed(propose(missed)) == levers
+
+
+def test_a_lifted_dose_is_answered_with_coverage() -> None:
+    """When the normalisation lifts everything by 5 %, the coverage objective is raised along with the organ's."""
+    assert "PTV lower" in changed(propose(MISSED_CORE, normalization_percent=105.0))
+
+
+def test_an_objective_without_loss_is_given_a_lower_dose() -> None:
+    """Priority cannot move an objective whose loss is zero; its dose can."""
+    idle = tuple(replace(o, value=0.0) if o.name == "Core upper" else o for o in OBJECTIVES)
+    asked = observation(step(1, goal("Core", "D10%[Gy] <= 25", 26.0), objectives=idle))
+    (change,) = make_planner("rules").propose(asked).changes
+    assert (change.field, change.value < 18.0) == ("dose_gy", True)
+
+
+def test_the_further_off_the_stronger() -> None:
+    """A goal off by a fifth is answered with a larger factor than one off by a hundredth."""
+    far, near = (propose(goal("Core", "D10%[Gy] <= 25", value)).changes[0].value for value in (30.0, 25.3))
+    assert far > near
+
+
+def test_every_change_carries_its_numbers() -> None:
+    """The reason names goal and value, so a person can check it."""
+    (change,) = propose(MISSED_CORE).changes
+    assert "Core D10%[Gy] <= 25 is at 30.00" in change.reason
+
+
+def worse_tries(count: int) -> Observation:
+    best = step(1, MISSED_CORE)
+    worse = [step(number, goal("Core", "D10%[Gy] <= 25", 31.0)) for number in range(2, 2 + count)]
+    return observation(best, *worse)
+
+
+@pytest.mark.parametrize("count", range(len(TRIES)))
+def test_all_tries_pass_the_checks(count: int) -> None:
+    """Whatever the routine tries after failures, it stays inside bounds, steps and ratios."""
+    asked = worse_tries(count)
+    proposal = make_planner("rules").propose(asked)
+    assert proposal.stop or check(proposal, asked) == ()
+
+
+def test_after_a_worse_attempt_it_goes_back_to_the_best_more_gently() -> None:
+    """The next try starts from the best attempt, with a smaller step."""
+    first = make_planner("rules").propose(worse_tries(0)).changes[0]
+    second = make_planner("rules").propose(worse_tries(1))
+    assert second.start_from == 1
+    assert OBJECTIVES[2].priority < second.changes[0].value < first.value
+
+
+def test_it_stops_when_its_tries_are_used_up_and_says_what_is_left() -> None:
+    """After the last fruitless try the routine stops, naming the goal and its value."""
+    proposal = make_planner("rules").propose(worse_tries(len(TRIES)))
+    assert proposal.stop
+    assert "Core D10%[Gy] <= 25 (30.00)" in proposal.rationale
+
+
+def test_wishes_wait_until_musts_and_shoulds_are_met() -> None:
+    """A rank-3 goal is left alone while a rank-2 goal is open."""
+    wish = goal("Brain", "V12Gy[cc] <= 10", 14.0, rank=3)
+    assert changed(propose(replace(MISSED_CORE, rank=2), wish)) == {"Core upper"}
+    assert changed(propose(wish)) == {"zInner upper"}
+
+
+def test_the_same_observation_gives_the_same_proposal() -> None:
+    """The routine has no memory and no chance in it."""
+    asked = worse_tries(2)
+    assert make_planner("rules").propose(asked) == make_planner("rules").propose(asked)

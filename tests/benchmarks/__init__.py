@@ -1,0 +1,1 @@
+"""Benchmarks on demand; never part of a test run."""
