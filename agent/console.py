@@ -6,6 +6,7 @@ hide or link anything.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,7 @@ class Progress:
         self._task = self._bar.add_task("preparing the plan", total=None)
         self._attempt = 1
         self._evaluated: Evaluated | None = None
+        self._began = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -95,6 +97,10 @@ class Progress:
         """Say what happens now."""
         self._bar.update(self._task, description=escape(text), total=None)
 
+    def tell(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(f"[yellow]{escape(text)}[/yellow]")
+
     def show(self, event: Event | Progressed) -> None:
         """Listen to the loop."""
         match event:
@@ -108,8 +114,9 @@ class Progress:
             case Evaluated():
                 self._evaluated = event
             case Decided() if self._evaluated is not None:
-                self._console.print(_attempt_line(event, self._evaluated.goals))
-                self._attempt = event.attempt + 1
+                now = time.monotonic()
+                self._console.print(_attempt_line(event, self._evaluated.goals, now - self._began))
+                self._attempt, self._began = event.attempt + 1, now
             case Restored():
                 self.stage(f"back to attempt {event.attempt}, the best")
 
@@ -144,7 +151,8 @@ def show_outcome(run: Run, page: Path) -> None:
 
 def goal_table(first: Attempt, best: Attempt) -> Table:
     """Goals from the first attempt to the best, by rank."""
-    table = Table("Rank", "Structure", "Metric", title="Goals", title_justify="left", title_style="bold")
+    table = Table("Rank", "Structure", title="Goals", title_justify="left", title_style="bold")
+    table.add_column("Metric", no_wrap=True)
     for heading in ("Goal", "First", f"Best ({best.number})"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Status", no_wrap=True)
@@ -155,8 +163,8 @@ def goal_table(first: Attempt, best: Attempt) -> Table:
             escape(row.structure),
             escape(row.metric),
             escape(row.limit),
-            _styled(row.first, row.first_status),
-            _styled(row.best, row.status),
+            _styled(_bare(row.first), row.first_status),
+            _styled(_bare(row.best), row.status),
             _styled(f"{STATUS_SIGN[row.status]} {STATUS_WORD[row.status]}", row.status),
         )
         last_rank = row.rank
@@ -258,7 +266,7 @@ def agreed(pending: model.PendingChanges) -> bool:
     return typer.confirm("Save these changes?", default=False)
 
 
-def _attempt_line(decided: Decided, goals: Sequence[GoalResult]) -> str:
+def _attempt_line(decided: Decided, goals: Sequence[GoalResult], seconds: float) -> str:
     counts = {status: sum(goal.status is status for goal in goals) for status in GoalStatus}
     parts = [
         f"[{_STYLE[status]}]{STATUS_SIGN[status]} {count} {STATUS_WORD[status]}[/{_STYLE[status]}]"
@@ -266,7 +274,12 @@ def _attempt_line(decided: Decided, goals: Sequence[GoalResult]) -> str:
         if count
     ]
     verdict = "best so far" if decided.kept else f"set back, attempt {decided.best} stays the best"
-    return f"Attempt {decided.attempt}:  {'  '.join(parts)}  [dim]{verdict}[/dim]"
+    return f"Attempt {decided.attempt}:  {'  '.join(parts)}  [dim]{seconds:.0f} s, {verdict}[/dim]"
+
+
+def _bare(measured: str) -> str:
+    """A value without its unit, which the metric names."""
+    return measured.partition(" ")[0]
 
 
 def _styled(text: str, status: GoalStatus) -> str:

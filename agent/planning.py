@@ -9,28 +9,29 @@ from __future__ import annotations
 
 import difflib
 import os
-import uuid
+import signal
 import webbrowser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-
-import structlog
+from types import FrameType
 
 from agent import console, run_folder, trace
 from agent.goals import success
 from agent.loop import Budget, RunError, run
 from agent.matching import PreparationError, match
 from agent.metrics import MetricError
-from agent.planners import PLANNERS, make_planner
+from agent.observation import Observation
+from agent.planners import PLANNERS, Planner, make_planner
+from agent.proposal import Proposal
 from agent.protocols import LoadedProtocol, ProtocolError, load, packaged
 from agent.records import RunResult
 from agent.report.page import write_report
 from agent.run_folder import Run, RunFolderError, claim
 from agent.volumes import Volumes, fetch_reference, fetch_volumes
-from bridge import errors, model
+from bridge import errors, logs, model
 from bridge.client import Client, Session, connect
 from bridge.launch import LaunchFailed, launch
 
@@ -43,7 +44,7 @@ BUILT_IN_PROTOCOL = {
 }
 """Built-in case -> the protocol it is planned with when none is named."""
 RUNS = Path("runs")
-INTERRUPTED = "interrupted"
+INTERRUPTED = "Interrupted"
 """How the stop reason of an interrupted run begins."""
 OK, FAILED, USAGE, GOAL_MISSED, INTERRUPT = 0, 1, 2, 3, 130
 
@@ -86,15 +87,16 @@ class Request:
 
 def plan_case(request: Request) -> int:
     """Carry out a request, tell the person at the terminal, and return the exit status."""
+    logs.configure("warning")
     try:
-        with structlog.contextvars.bound_contextvars(correlation_id=uuid.uuid4().hex):
+        with logs.correlated():
             return _plan(request)
     except (UsageError, ProtocolError, MetricError, RunFolderError) as error:
         return console.refuse(str(error), USAGE)
     except (PreparationError, RunError, LaunchFailed, errors.BridgeError) as error:
         return console.refuse(str(error), FAILED)
     except KeyboardInterrupt:
-        return console.refuse("Interrupted before the first attempt was complete; no plan was made.", INTERRUPT)
+        return console.refuse("Interrupted; no plan was made.", INTERRUPT)
 
 
 def trace_intact(path: Path) -> tuple[Path, trace.Verification]:
@@ -116,9 +118,9 @@ def _plan(request: Request) -> int:
             budget = Budget(seconds=request.max_seconds)
             budget = budget if request.max_attempts is None else replace(budget, attempts=request.max_attempts)
             with console.Progress(request.title, protocol.protocol.title) as shown:
-                with trace.Trace(folder / run_folder.TRACE) as diary:
+                with trace.Trace(folder / run_folder.TRACE) as diary, stoppable(planner, shown.tell) as stopping:
                     result = run(
-                        client, session, patient, protocol, planner,
+                        client, session, patient, protocol, stopping,
                         trace=diary, budget=budget, seed=request.seed, on_event=shown.show,
                     )  # fmt: skip
                 shown.stage("reading dose, image and contours")
@@ -136,9 +138,47 @@ def _plan(request: Request) -> int:
 
 def exit_status(result: RunResult) -> int:
     """0, 3 or 130; see `beamwright plan --help`."""
-    if result.stop_reason.casefold().startswith(INTERRUPTED):
+    if result.stop_reason.startswith(INTERRUPTED):
         return INTERRUPT
     return OK if success(result.best_attempt.goals) else GOAL_MISSED
+
+
+class _Stoppable:
+    """A planner that says stop, once a person has asked for it."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+        self.stop = False
+
+    @property
+    def name(self) -> str:
+        return self._planner.name
+
+    def propose(self, observation: Observation) -> Proposal:
+        if self.stop:
+            return Proposal(f"{INTERRUPTED} by the person at the terminal", stop=True)
+        return self._planner.propose(observation)
+
+
+@contextmanager
+def stoppable(planner: Planner, tell: Callable[[str], None]) -> Iterator[Planner]:
+    """The planner, ending its run at the first Ctrl-C after the attempt at hand; a second one stops everything at once.
+
+    So the best plan so far is restored and written like any other, and nothing is left half changed.
+    """
+    stopping = _Stoppable(planner)
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if stopping.stop:
+            raise KeyboardInterrupt
+        stopping.stop = True
+        tell("Stopping after this attempt, with the best plan so far. Ctrl-C again stops at once, without a plan.")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield stopping
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def gather(session: Session, patient: str, result: RunResult) -> Run:

@@ -60,7 +60,7 @@ class Run:
 
 
 def claim(folder: Path) -> Path:
-    """Make an empty folder for a new run; one with anything but an old log is refused, so no run is ever written over."""
+    """Make a folder for a new run; one that holds anything but an old log is refused, so no run is written over."""
     folder.mkdir(parents=True, exist_ok=True)
     if any(entry.name != SERVER_LOG for entry in folder.iterdir()):
         raise RunFolderError(f"{folder} is not empty; choose another folder with --out, or remove it first.")

@@ -5,7 +5,8 @@ The one idea: always go on from the best attempt, with the few levers a planner 
 - Coverage: raise the target's lower objective. When the normalisation has to lift the whole dose, this comes first,
   because everything else is lifted with it.
 - Hot spots: raise the upper objectives of target and body, and lower their dose towards the limit.
-- Spill (conformity, gradient, volume of a low dose): pull the rings that the dose has to fall through.
+- Spill (conformity, gradient, volume of a low dose): lower the doses of the rings that the dose has to fall through.
+  How steeply it falls is set by what the rings ask for, much less by how loudly they ask.
 - Organs: raise their objective; where it has no loss left it no longer pulls, so lower its dose instead.
 
 When an attempt was not better, the next one is gentler, then narrower (only the most pressing goal), then with the
@@ -28,6 +29,8 @@ STRONGEST_AT = 0.10
 """A goal that is off by this share of its limit is answered with the strongest factor."""
 DOSE_STEP = 0.08
 """Share by which an objective's dose is lowered (or a target's coverage dose is raised by an eighth of it)."""
+RING_STEP = 0.16
+"""Likewise for rings."""
 LIFTED_PERCENT = 102.0
 """A normalisation above this says that coverage is too weak against everything else."""
 NO_DRIVE = 1e-3
@@ -151,23 +154,24 @@ class _Try:
         elif place.region == "ring":
             yield from (ring for ring in rings if ring.place.distance_mm >= place.distance_mm / 2)
         else:
-            yield from rings[:-1]
+            yield from rings
 
     def _pull(self, state: ObjectiveState, goal: GoalResult) -> None:
         """Make one objective act harder on one goal."""
         reason = f"{describe(goal)} is at {goal.value:.2f}."
         factor = _factor(goal) ** self._style.strength
-        if self._lever(state, goal) == "priority" and self._set_priority(state, factor, reason):
-            return
-        self._set_dose(state, reason)
+        if self._lever(state, goal) == "priority":
+            _ = self._set_priority(state, factor, reason) or self._set_dose(state, reason)
+        else:
+            _ = self._set_dose(state, reason) or self._set_priority(state, factor, reason)
 
     def _lever(self, state: ObjectiveState, goal: GoalResult) -> str:
         if self._style.lever != "fitting":
             return self._style.lever
-        if state.value is not None and state.value < NO_DRIVE * self._total:
+        if state.place.region == "ring" or (state.value is not None and state.value < NO_DRIVE * self._total):
             return "dose"
         drive = DRIVE if state.place.region in ("target", "external") else ORGAN_DRIVE
-        is_dose_limit = goal.comparator == "<=" and goal.unit == "Gy" and state.place.region != "ring"
+        is_dose_limit = goal.comparator == "<=" and goal.unit == "Gy"
         return "dose" if is_dose_limit and state.dose_gy > goal.limit * drive else "priority"
 
     def _set_priority(self, state: ObjectiveState, factor: float, reason: str) -> bool:
@@ -191,11 +195,13 @@ class _Try:
                 priority = next(other.priority for other in self._objectives if other.name == of)
                 yield at_most * (changed.value if changed else priority)
 
-    def _set_dose(self, state: ObjectiveState, reason: str) -> None:
+    def _set_dose(self, state: ObjectiveState, reason: str) -> bool:
+        """Move a dose one step towards more drive; False when bounds or the next ring leave no room."""
         if "dose_gy" not in state.may_change:
-            return
+            return False
         low, high = state.dose_bounds_gy
-        step = min(DOSE_STEP * self._style.strength, self._observation.limits.dose_step_percent / 100.0)
+        step = (RING_STEP if state.place.region == "ring" else DOSE_STEP) * self._style.strength
+        step = min(step, self._observation.limits.dose_step_percent / 100.0)
         if state.type in ("lower", "min"):
             value = min(state.dose_gy * (1.0 + step / 8.0), high)
         else:
@@ -204,8 +210,9 @@ class _Try:
             value = max(state.dose_gy * (1.0 - step), low, self._next_ring_gy(state))
         value = round(value, 2)
         if not low <= value <= high or value == state.dose_gy:
-            return
+            return False
         self._changes.setdefault((state.name, "dose_gy"), Change(state.name, "dose_gy", value, reason))
+        return True
 
     def _next_ring_gy(self, state: ObjectiveState) -> float:
         """The dose of the next ring outwards, which a ring's own dose must not fall below."""

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from agent.goals import success
-from agent.records import Attempt, GoalStatus, RunResult
+from agent.records import Attempt, GoalResult, GoalStatus, RunResult
 from agent.report import tables
 from agent.report.anatomy import HotSpot, hot_spot, overlaps
 from agent.report.dvh_plot import Curves, dvh_figure
@@ -210,6 +210,15 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "dvh": {"uri": data_uri(dvh(run, "svg"), "image/svg+xml"), "alt": _dvh_alt(run)},
         "reference": run.reference.label if run.reference else "",
         "attempts": [_attempt(attempt) for attempt in result.attempts],
+        "history": [
+            {
+                "goal": f"{goal.structure} {goal.metric}",
+                "limit": tables.limit_text(goal),
+                "rank": goal.rank,
+                "cells": [_cell(each) for each in over],
+            }
+            for goal, over in tables.goal_history(result.attempts)
+        ],
         "objectives": tables.objective_rows(best, first, names),
         "prescription_lines": tables.prescription_lines(result.plan, names),
         "normalization": tables.normalization_text(result.plan.normalization, names),
@@ -260,6 +269,12 @@ def _cards(result: RunResult) -> list[dict[str, str]]:
             "name": f"for {len(result.attempts)} attempts, {result.tps_calls} TPS calls",
         },
     ]
+
+
+def _cell(goal: GoalResult | None) -> dict[str, str]:
+    if goal is None:
+        return {"status": GoalStatus.NOT_EVALUABLE.value, "text": "–"}
+    return {"status": goal.status.value, "text": tables.measured(goal.value, "")}
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -7,8 +7,9 @@ drawn as they are, never read as mathematical notation.
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,8 @@ WINDOW_HU = (-160.0, 240.0)
 """Soft tissue: level 40, width 400."""
 _WASH_ALPHA = 0.26
 _INK, _DIM = "#1c2530", "#5b6672"
-_WIDTH_INCH, _KEY_INCH, _HEAD_INCH = 12.4, 1.15, 0.34
+_WIDTH_INCH, _HEAD_INCH, _KEY_ROW_INCH = 12.4, 0.34, 0.23
+_KEY_COLUMNS = 7
 _DPI = 150
 
 
@@ -65,21 +67,22 @@ def planes_png(scene: Scene, point_mm: model.Vector, box: Box) -> bytes:
     height = max(box.length(o.along) for o in ORIENTATIONS)
     inch_per_mm = (_WIDTH_INCH - 0.2) / sum(widths)
     body_inch = min(max(height * inch_per_mm, 2.4), 7.0)
-    figure = Figure(figsize=(_WIDTH_INCH, body_inch + _KEY_INCH + _HEAD_INCH), facecolor="white")
-    total = body_inch + _KEY_INCH + _HEAD_INCH
+    key_inch = _KEY_ROW_INCH * (_key_rows(scene) + 0.6)
+    figure = Figure(figsize=(_WIDTH_INCH, body_inch + key_inch + _HEAD_INCH), facecolor="white")
+    total = body_inch + key_inch + _HEAD_INCH
     grid = figure.add_gridspec(
         1,
         3,
         width_ratios=widths,
         left=0.004,
         right=0.996,
-        bottom=_KEY_INCH / total,
+        bottom=key_inch / total,
         top=1.0 - _HEAD_INCH / total,
         wspace=0.012,
     )
     for column, orientation in enumerate(ORIENTATIONS):
         _draw_plane(figure.add_subplot(grid[0, column]), scene, orientation, point_mm, box, height)
-    _draw_key(figure, scene, (_KEY_INCH - 0.1) / total)
+    _draw_key(figure, scene, (key_inch - 0.06) / total)
     return rendered(figure, "png")
 
 
@@ -208,7 +211,7 @@ def _frame(axes: Axes, orientation: Orientation, at_mm: float, box: Box, height_
         axes.text(x, y, letter, transform=axes.transAxes, ha=horizontal, va=vertical, fontsize=9, **_ON_CT)
     axis = "xyz"[orientation.normal]
     axes.set_title(f"{orientation.name}   {axis} = {at_mm:.1f} mm", fontsize=9.5, color=_INK, loc="left", pad=5)
-    _scale_bar(axes, box.length(orientation.across))
+    _scale_bar(axes, box.length(orientation.across), min(box.length(o.across) for o in ORIENTATIONS))
 
 
 _ON_CT: dict[str, Any] = {
@@ -218,8 +221,8 @@ _ON_CT: dict[str, Any] = {
 }
 
 
-def _scale_bar(axes: Axes, width_mm: float) -> None:
-    length = max((step for step in (5, 10, 20, 50, 100) if step <= width_mm / 3.5), default=5)
+def _scale_bar(axes: Axes, width_mm: float, narrowest_mm: float) -> None:
+    length = max((step for step in (5, 10, 20, 50, 100) if step <= narrowest_mm / 3.5), default=5)
     start, share = 0.965 - length / width_mm, length / width_mm
     axes.plot(
         [start, start + share],
@@ -234,32 +237,38 @@ def _scale_bar(axes: Axes, width_mm: float) -> None:
 
 
 def _draw_key(figure: Figure, scene: Scene, height: float) -> None:
+    """Isodose levels in the first row, structures in the rows below."""
     axes = figure.add_axes((0.004, 0.0, 0.992, height))
     axes.set_axis_off()
     axes.set_xlim(0, 100)
-    axes.set_ylim(0, 100)
+    axes.set_ylim(_key_rows(scene), 0)
     levels = isodose_levels(scene)[::-1]
-    axes.text(0, 92, "Isodose", fontsize=8, color=_DIM, va="center", fontweight="bold")
+    axes.text(0, 0.5, "Isodose", fontsize=8, color=_DIM, va="center", fontweight="bold")
     for column, level in enumerate(levels):
         left = 7.0 + column * 10.3
-        axes.add_patch(Rectangle((left, 86), 1.5, 12, color=_ISODOSE_COLOUR[level], linewidth=0))
+        axes.add_patch(Rectangle((left, 0.22), 1.5, 0.56, color=_ISODOSE_COLOUR[level], linewidth=0))
         gy = scene.prescription_gy * level / 100.0
-        axes.text(left + 2.0, 92, f"{level:g} %  {gy:.1f} Gy", fontsize=8, color=_INK, va="center")
-    axes.text(0, 66, "Structures", fontsize=8, color=_DIM, va="center", fontweight="bold")
-    for (left, top), structure in zip(_key_places(), _in_key(scene), strict=False):
+        axes.text(left + 2.0, 0.5, f"{level:g} %  {gy:.1f} Gy", fontsize=8, color=_INK, va="center")
+    axes.text(0, 1.5, "Structures", fontsize=8, color=_DIM, va="center", fontweight="bold")
+    for index, structure in enumerate(_in_key(scene)):
+        row, column = divmod(index, _KEY_COLUMNS)
+        left, middle = 7.0 + column * 13.2, 1.5 + row
         width = _contour_width(structure) + 0.8
-        axes.add_line(Line2D([left, left + 1.5], [top, top], color=scene.colours[structure.label], linewidth=width))
-        axes.text(left + 2.0, top, short(structure.label, 17), fontsize=8, color=_INK, va="center", parse_math=False)
+        axes.add_line(
+            Line2D([left, left + 1.5], [middle, middle], color=scene.colours[structure.label], linewidth=width)
+        )
+        axes.text(left + 2.0, middle, short(structure.label, 17), fontsize=8, color=_INK, va="center", parse_math=False)
+
+
+def _key_rows(scene: Scene) -> int:
+    return 1 + math.ceil(len(_in_key(scene)) / _KEY_COLUMNS)
 
 
 def _in_key(scene: Scene) -> list[model.Structure]:
-    return [s for s in scene.structures if s.label in scene.volumes.masks]
-
-
-def _key_places() -> Iterator[tuple[float, float]]:
-    for row in range(4):
-        for column in range(7):
-            yield 7.0 + column * 13.2, 66.0 - row * 20.0
+    """Targets first, the External last."""
+    drawn = [s for s in scene.structures if s.label in scene.volumes.masks]
+    order = (model.StructureRole.TARGET, model.StructureRole.OAR, model.StructureRole.EXTERNAL)
+    return sorted(drawn, key=lambda each: order.index(each.role) if each.role in order else 1)
 
 
 def _extent(image: Cut) -> tuple[float, float, float, float]:

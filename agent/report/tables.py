@@ -52,8 +52,8 @@ class ObjectiveRow:
     structure: str
     function: str
     priority: str
-    first_priority: str
-    """Where it differs from the priority at the end."""
+    first: str
+    """Function and priority of the first attempt, where they differ from those at the end."""
     value: str
     share: float
     """Percent of the total that this objective makes up, 0 where no value is known."""
@@ -66,6 +66,16 @@ def goal_rows(goals: Sequence[GoalResult], first: Sequence[GoalResult]) -> list[
     return [_goal_row(goal, before.get(goal_identity(goal))) for goal in sorted(goals, key=lambda goal: goal.rank)]
 
 
+def goal_history(attempts: Sequence[Attempt]) -> list[tuple[GoalResult, list[GoalResult | None]]]:
+    """Every goal with its results over the attempts, by rank; None where an attempt did not have it."""
+    tables = [{goal_identity(goal): goal for goal in attempt.goals} for attempt in attempts]
+    return [
+        (goal, [table.get(goal_identity(goal)) for table in tables])
+        for goal in sorted(attempts[-1].goals, key=lambda goal: goal.rank)
+        if goal.status is not GoalStatus.NOT_EVALUABLE
+    ]
+
+
 def goal_identity(goal: GoalResult) -> tuple[str, str, str, float]:
     """What makes two results answers to the same goal."""
     return goal.structure, goal.metric, goal.comparator, goal.limit
@@ -73,6 +83,10 @@ def goal_identity(goal: GoalResult) -> tuple[str, str, str, float]:
 
 def goal_text(goal: GoalResult) -> str:
     return f"{goal.structure} {goal.metric} {_SIGN[goal.comparator]} {number(goal.limit)}"
+
+
+def limit_text(goal: GoalResult) -> str:
+    return f"{_SIGN[goal.comparator]} {number(goal.limit)}{_unit(goal.unit)}"
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -118,14 +132,12 @@ def objective_rows(attempt: Attempt, first: Attempt, names: Mapping[str, str]) -
     before = {objective.name: objective.spec for objective in first.objectives}
     rows = []
     for objective in attempt.objectives:
-        earlier = before.get(objective.name)
-        moved = earlier is not None and earlier.priority != objective.spec.priority
         rows.append(
             ObjectiveRow(
                 structure=names.get(objective.spec.structure, objective.spec.structure.rpartition("/")[2]),
                 function=function_text(objective.spec.function),
-                priority=number(objective.spec.priority, 0) if objective.spec.priority is not None else "constraint",
-                first_priority=number(earlier.priority, 0) if moved and earlier is not None else "",
+                priority=_priority(objective.spec),
+                first=_earlier(before.get(objective.name), objective.spec),
                 value="–" if objective.value is None else f"{objective.value:.3g}",
                 share=100.0 * (objective.value or 0.0) / total if total > 0 else 0.0,
                 note=objective.fidelity_note,
@@ -134,9 +146,24 @@ def objective_rows(attempt: Attempt, first: Attempt, names: Mapping[str, str]) -
     return rows
 
 
+def _priority(spec: model.ObjectiveSpec) -> str:
+    return "constraint" if spec.priority is None else number(spec.priority, 0)
+
+
+def _earlier(before: model.ObjectiveSpec | None, now: model.ObjectiveSpec) -> str:
+    """What an objective was before, where it was different."""
+    if before is None or before == now:
+        return ""
+    parts = [function_text(before.function)] if before.function != now.function else []
+    parts += [f"priority {_priority(before)}"] if before.priority != now.priority else []
+    return ", ".join(parts)
+
+
 def function_text(function: model.ObjectiveFunction) -> str:
     """An objective in a planner's words."""
     match function:
+        case model.DoseVolumePoint(model.Bound.UPPER, dose_gy, 0.0):
+            return f"max ≤ {number(dose_gy)} Gy"
         case model.DoseVolumePoint(bound, dose_gy, volume):
             sign = "at least" if bound is model.Bound.LOWER else "at most"
             return f"{sign} {number(volume)} % above {number(dose_gy)} Gy"
@@ -256,7 +283,7 @@ def _goal_row(goal: GoalResult, first: GoalResult | None) -> GoalRow:
     return GoalRow(
         structure=goal.structure,
         metric=goal.metric,
-        limit=f"{sign} {number(goal.limit)}{_unit(goal.unit)}",
+        limit=limit_text(goal),
         acceptable="" if goal.acceptable is None else f"{sign} {number(goal.acceptable)}",
         rank=goal.rank,
         first=measured(None if first is None else first.value, goal.unit),

@@ -65,61 +65,35 @@ class FromWire(Protocol[M_contra, T_co]):
 # ------------------------------------------------------------------------------------------ the surface
 
 
-def to_wire(value: object, message: type[M]) -> M:
-    """The message that mirrors a model object."""
-    wire = message()
-    _write(wire, value)
-    return wire
-
-
-def from_wire(wire: Message, kind: type[T], path: str = "") -> T:
-    """The model object of class ``kind`` that a message mirrors.
-
-    Raises
-    ------
-    InvalidField
-        Something that the model needs is absent or UNSPECIFIED; the violation names the field below ``path``.
-    """
-    value: T = _read(wire, kind, path)
-    return value
-
-
-def enum_to_wire(value: Enum, wire: _EnumTypeWrapper[V]) -> V:
-    """The wire's number of an enum's member."""
-    return wire.Value(_prefix(wire.DESCRIPTOR) + value.name)
-
-
-def enum_from_wire(number: int, kind: type[E], path: str = "") -> E:
-    """The member that a number stands for; the numbers are the same on both sides, and 0 is UNSPECIFIED."""
-    try:
-        return kind(number)
-    except ValueError:
-        choices = ", ".join(member.name for member in kind)
-        raise _invalid(path, f"is {number or 'UNSPECIFIED'}; give one of {choices}") from None
-
-
 def noun(kind: type[T], message: type[M]) -> tuple[Callable[[T], M], FromWire[M, T]]:
-    """Both directions between a dataclass and the message that mirrors it."""
+    """Both directions between a dataclass and the message that mirrors it.
 
-    def there(value: T, /) -> M:
-        return to_wire(value, message)
+    Reading raises `InvalidField` when something that the model needs is absent or UNSPECIFIED; the violation names the
+    field below ``path``.
+    """
 
-    def back(wire: M, /, path: str = "") -> T:
-        return from_wire(wire, kind, path)
+    def to_wire(value: T, /) -> M:
+        wire = message()
+        _write(wire, value)
+        return wire
 
-    return there, back
+    def from_wire(wire: M, /, path: str = "") -> T:
+        value: T = _read(wire, kind, path)
+        return value
+
+    return to_wire, from_wire
 
 
 def word(kind: type[E], wire: _EnumTypeWrapper[V]) -> tuple[Callable[[E], V], FromWire[int, E]]:
-    """Both directions between an enum and the wire's numbers."""
+    """Both directions between an enum and the wire's numbers; UNSPECIFIED and unknown numbers are refused."""
 
-    def there(value: E, /) -> V:
-        return enum_to_wire(value, wire)
+    def to_wire(member: E, /) -> V:
+        return wire.Value(_prefix(wire.DESCRIPTOR) + member.name)
 
-    def back(number: int, /, path: str = "") -> E:
-        return enum_from_wire(number, kind, path)
+    def from_wire(number: int, /, path: str = "") -> E:
+        return _member(number, kind, path)
 
-    return there, back
+    return to_wire, from_wire
 
 
 def normalization_to_wire(normalization: model.Normalization) -> plan_pb2.Normalization:
@@ -276,7 +250,7 @@ def _read_items(field: FieldDescriptor, values: Any, hint: Any, path: str) -> An
 def _read_value(field: FieldDescriptor, value: Any, kind: Any, path: str) -> Any:
     if field.message_type is not None:
         return _read(value, kind, path)
-    return value if field.enum_type is None else enum_from_wire(value, kind, path)
+    return value if field.enum_type is None else _member(value, kind, path)
 
 
 def _read_choice(message: Any, oneof: str, path: str) -> Any:
@@ -301,7 +275,7 @@ def _read_query(message: Any, path: str) -> model.MetricQuery:
             continue
         value = getattr(question, field.name)
         if field.enum_type is not None:
-            value = enum_from_wire(value, model.VolumeUnit, _join(path, f"{name}.{field.name}"))
+            value = _member(value, model.VolumeUnit, _join(path, f"{name}.{field.name}"))
         elif field.name in ("volume_percent", "volume_cc"):
             values["volume_unit"] = model.VolumeUnit[field.name.removeprefix("volume_").upper()]
         values[_METRIC_FIELDS[field.name]] = value
@@ -330,6 +304,15 @@ def _is_map(field: FieldDescriptor) -> bool:
 
 def _is_choice(field: FieldDescriptor) -> bool:
     return field.message_type is not None and field.message_type.name in _CHOICES
+
+
+def _member(number: int, kind: type[E], path: str) -> E:
+    """The member that a number stands for: both sides number their words alike, and 0 is UNSPECIFIED."""
+    try:
+        return kind(number)
+    except ValueError:
+        choices = ", ".join(member.name for member in kind)
+        raise _invalid(path, f"is {number or 'UNSPECIFIED'}; give one of {choices}") from None
 
 
 def _prefix(enum: EnumDescriptor) -> str:

@@ -91,7 +91,7 @@ class Server:
         """Begin to serve; what the last run left in the journal is settled before the first call comes in."""
         journal = Journal(self._journal_path)
         info = self._backend.info()
-        tps = TpsThread(reads_during_operation=info.capabilities.get("reads.during-operation") == "YES")
+        tps = TpsThread(reads_during_operation=info.capabilities.get("reads.during-operation", "NO") != "NO")
         await tps.call(lambda: settle(self._backend, journal, self._clock()))
         operations = Operations(info.capabilities, tps, journal, self._clock)
         operations.restore()

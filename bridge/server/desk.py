@@ -9,14 +9,14 @@ the caller last saw it. A read sees committed work, and the uncommitted work of 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
 from bridge import model
-from bridge.backend import Backend
+from bridge.backend import Backend, Monitor
 from bridge.errors import (
     EtagMismatch,
     NoObjectives,
@@ -25,12 +25,13 @@ from bridge.errors import (
     NotWorkingCopy,
     PlanNotEditable,
     ReadOnly,
+    TpsBusy,
     TpsUnavailable,
 )
 from bridge.server.clock import Clock
 from bridge.server.journal import Journal
 from bridge.server.limits import Envelope
-from bridge.server.operations import Operations, Work
+from bridge.server.operations import Operations, Result, Work
 from bridge.server.replay import Replay
 from bridge.server.sessions import LiveSession, Sessions
 from bridge.server.tps_thread import TpsThread
@@ -138,7 +139,8 @@ class Desk:
                 if request.write.validate_only:
                     return answer_type()
                 answer = change(session, current)
-                session.note_changed(plan)
+                if plan in session.made and self.backend.plan(plan).etag != current.etag:
+                    session.note_changed(plan)
                 return answer
 
             return await self.tps.call(turn)
@@ -175,21 +177,29 @@ class Desk:
         answer: Callable[[model.Operation], Answer],
         check: Callable[[], None] = lambda: None,
     ) -> Answer:
-        """Start an operation on an own plan; ``check`` may still refuse, on the TPS thread."""
+        """Start an operation on an own plan; ``check`` may still refuse, on the TPS thread.
+
+        Everything is checked before the answer, unless another operation keeps the TPS from answering, and again when
+        the operation's turn comes.
+        """
 
         async def act(session: LiveSession) -> Answer:
-            self.operations.require_idle(request.plan)
-
-            def turn() -> None:
+            def require() -> None:
                 self._own_plan(session, request.plan, request.etag)
                 check()
-                if not request.write.validate_only:
-                    session.note_changed(request.plan)
 
-            await self.tps.call(turn)
+            def checked_work(monitor: Monitor) -> Result:
+                require()
+                session.note_changed(request.plan)
+                return work(monitor)
+
+            self.operations.require_idle(request.plan)
             if request.write.validate_only:
+                await self.tps.read(require)
                 return answer_type()
-            return answer(self.operations.start(kind, request.plan, session.name, work))
+            with suppress(TpsBusy):
+                await self.tps.read(require)
+            return answer(self.operations.start(kind, request.plan, session.name, checked_work))
 
         return await self.write(request, answer_type, act)
 

@@ -50,6 +50,11 @@ class Envelope:
                 metadata={"capability": capability},
             )
 
+    def _require_for(self, value: float | None, capability: str) -> None:
+        """A value that is given, and would not be kept, is refused."""
+        if value is not None:
+            self.require_capability(capability)
+
     def objectives(self, specs: Sequence[model.ObjectiveSpec]) -> None:
         """A plan's whole list of objectives."""
         self.objective_count(len(specs))
@@ -61,6 +66,8 @@ class Envelope:
 
     def objective(self, spec: model.ObjectiveSpec, path: str = "spec") -> None:
         self.require_capability(FUNCTION_CAPABILITY[type(spec.function)])
+        if isinstance(spec.function, model.NormalTissueFalloff) and not spec.function.automatic:
+            self._require_value("objective.normal-tissue", "YES")
         if spec.role is model.ObjectiveRole.CONSTRAINT:
             self.require_capability("objective.role.constraint")
         if spec.priority is not None:
@@ -78,6 +85,11 @@ class Envelope:
     def dose(self, dose_gy: float, path: str) -> None:
         _at_most(path, dose_gy, self._limits.max_dose_gy, " Gy")
 
+    def dose_grid(self, spacing_mm: float | None) -> None:
+        """The grid that a dose calculation is asked for."""
+        self._require_for(spacing_mm, "dose.grid")
+        self.grid(spacing_mm, "grid_mm")
+
     def grid(self, spacing_mm: float | None, path: str) -> None:
         finest = self._limits.min_grid_mm
         if spacing_mm is not None and spacing_mm < finest:
@@ -87,7 +99,10 @@ class Envelope:
         _at_most("lease_s", lease_s, self._limits.max_lease_s, " s")
 
     def normalization(self, normalization: model.Normalization) -> None:
+        if isinstance(normalization, model.PercentNormalization):
+            self.require_capability("normalization.percent")
         if isinstance(normalization, model.CoverageNormalization):
+            self.require_capability("normalization.coverage")
             self.dose(normalization.dose_gy, "normalization.coverage.dose_gy")
 
     def plan(self, spec: model.PlanSpec) -> None:
@@ -97,6 +112,8 @@ class Envelope:
             self.dose(target.total_gy, f"spec.prescription.targets[{index}].total_gy")
         self.grid(spec.dose_grid_mm, "spec.dose_grid_mm")
         self.grid(spec.optimization_grid_mm, "spec.optimization_grid_mm")
+        self._require_for(spec.optimization_grid_mm, "plan.create.optimization-grid")
+        self._require_for(spec.beamlet_mm, "plan.create.beamlet")
 
     def plan_label(self, label: str, path: str = "label") -> None:
         _at_most(path, len(label), self._limits.max_plan_label_length, " characters")
@@ -111,6 +128,9 @@ class Envelope:
         self.require_capability(PROBLEM_CAPABILITY[spec.problem])
         if spec.start is model.StartPoint.WARM:
             self.require_capability("optimize.warm-start")
+        self._require_for(spec.seed, "optimize.seed")
+        self._require_for(spec.max_iterations, "optimize.max-iterations")
+        self._require_for(spec.max_seconds, "optimize.max-seconds")
         if spec.max_iterations is not None:
             _at_most("spec.max_iterations", spec.max_iterations, self._limits.max_iterations)
         if spec.max_seconds is not None:

@@ -34,6 +34,8 @@ Work = Callable[[Monitor], Result]
 
 MAX_WAITING = 32
 LONGEST_WAIT_S = 60.0
+RESTART_GAP = 1 << 32
+"""Added to the sequence of what a dead server left: its last reports of progress were not written down."""
 
 CANCEL_CAPABILITY = {
     model.OperationKind.OPTIMIZE: "operation.cancel.optimize",
@@ -86,8 +88,9 @@ class Operations:
         """Take up the journal's operations; those that had not ended are of unknown outcome now."""
         for record in self._journal.operations():
             operation = records.operation_from_bytes(record)
-            self._entries[operation.name] = _Entry(operation)
+            entry = self._entries[operation.name] = _Entry(operation)
             if not operation.state.ended:
+                entry.replace(sequence=operation.sequence + RESTART_GAP)
                 self._lose(operation.name)
 
     def start(self, kind: model.OperationKind, plan: str, session: str, work: Work) -> model.Operation:
@@ -142,7 +145,7 @@ class Operations:
         return entry.operation
 
     async def watch(self, name: str, after_sequence: int) -> AsyncIterator[model.Operation]:
-        """The operation whenever it changed after ``after_sequence``; the last one given is always the ended one."""
+        """The operation whenever it changed after ``after_sequence``, until it has ended."""
         entry = self._entry(name)
         while not entry.operation.state.ended:
             changed = entry.changed
@@ -151,7 +154,8 @@ class Operations:
                 yield entry.operation
             else:
                 await changed.wait()
-        yield entry.operation
+        if entry.operation.sequence != after_sequence:
+            yield entry.operation
 
     def cancel(self, name: str) -> model.CancelOutcome:
         """Ask an operation to stop; whether it can is the TPS's capability."""
@@ -275,7 +279,7 @@ class _Entry:
     stop_wanted: threading.Event = field(default_factory=threading.Event)
 
     def replace(self, **changes: object) -> None:
-        self.operation = replace(self.operation, sequence=self.operation.sequence + 1, **changes)  # type: ignore[arg-type]
+        self.operation = replace(self.operation, **{"sequence": self.operation.sequence + 1} | changes)  # type: ignore[arg-type]
         self.changed.set()
         self.changed = asyncio.Event()
 

@@ -2,8 +2,8 @@
 
 The one idea: a session is a lease on a patient. While it lives, the plans and structures it made are its own: nobody
 else sees them, until a commit saves them, and only it may change them. When the lease runs out, or the session is
-closed, everything uncommitted is discarded; an operation that still runs is waited for first. At most one read-write
-session holds a patient.
+closed, everything uncommitted is discarded; an operation that still runs is asked to stop and waited for first. At most
+one read-write session holds a patient.
 """
 
 from __future__ import annotations
@@ -56,8 +56,7 @@ class LiveSession:
         self.changes[resource] = kind
 
     def note_changed(self, plan: str) -> None:
-        if plan in self.made:  # it may just have been deleted
-            self.changes.setdefault(plan, ChangeKind.PLAN_CHANGED)
+        self.changes.setdefault(plan, ChangeKind.PLAN_CHANGED)
 
     def note_deleted(self, resource: str, kind: ChangeKind) -> None:
         self.made.discard(resource)
@@ -153,15 +152,12 @@ class Sessions:
     async def close(self, name: str) -> None:
         """End a session and discard what it did not commit.
 
-        Its operations are asked to stop. While one of them still runs, or another holds the TPS, this returns at once
-        and the discard follows.
+        While an operation holds the TPS, this returns at once and the discard follows.
         """
         session = self.live(name)
-        unended = [operation for operation in self._operations.list(session=name) if not operation.state.ended]
-        for operation in unended:
-            self._operations.cancel(operation.name)
+        is_held_up = self._has_unended(session) or self._tps.busy
         ending = self._begin_end(session, "CLOSED")
-        if not unended and not self._tps.busy:
+        if not is_held_up:
             await asyncio.shield(ending)
 
     def live(self, name: str) -> LiveSession:
@@ -236,6 +232,8 @@ class Sessions:
                 )
 
     def _begin_end(self, session: LiveSession, ending: str) -> asyncio.Task[None]:
+        for operation in self._operations.list(session=session.name):
+            self._operations.cancel(operation.name)
         session.ending = asyncio.ensure_future(self._end(session, ending))
         return session.ending
 

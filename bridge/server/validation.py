@@ -134,11 +134,10 @@ def _given_values(message: Message, field: FieldDescriptor) -> Sequence[Any]:
         return list(value.values())
     if is_repeated(field):
         return value  # type: ignore[no-any-return]
-    if field.has_presence and not message.HasField(field.name):
-        return []
-    if field.cpp_type in (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_ENUM) and not value:
-        return []
-    return [value]
+    if field.has_presence:
+        return [value] if message.HasField(field.name) else []
+    may_be_empty = field.cpp_type in (FieldDescriptor.CPPTYPE_STRING, FieldDescriptor.CPPTYPE_ENUM)
+    return [] if may_be_empty and not value else [value]
 
 
 def _is_unchosen(message: Message, field: FieldDescriptor) -> bool:

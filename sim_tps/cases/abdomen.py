@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim_tps.cases.canvas import Canvas, Depths, centred_grid
-from sim_tps.cases.shapes import Bounds, Ellipsoid, Loft, Section, Shape, Tube, Union, distance_at, turned
+from sim_tps.cases.shapes import Ellipsoid, Loft, Section, Shape, Tube, Union, distance_at, turned
 from sim_tps.cases.tissue import Build, Draws, Hu
 from sim_tps.geometry import Grid
 from sim_tps.patient import Patient, Role
@@ -73,17 +73,28 @@ def _grid(person: Build) -> Grid:
 
 def _organs(person: Build, rng: np.random.Generator) -> Organs:
     def tube(points: list[tuple[float, float, float]], radii: list[float]) -> Shape:
-        return Tube([person.at(*p) for p in points], radii)
+        return Tube(person.path(points), radii)
 
     kidneys = (_kidney(person, 1.0, rng), _kidney(person, -1.0, rng))
     behind = Ellipsoid(person.at(-54, 66, -20), person.size(42, 44, 66))
-    liver = _liver(person, rng) - Union((behind, kidneys[1].grown(3.0), tube([(-18, 24, -100), (-20, 20, 40), (-12, 8, 112)], [11, 11, 13])))
-    heart = Ellipsoid(person.at(24, -38, 150), person.size(54, 44, 44), axes=turned(yaw_deg=-25, roll_deg=18)) - liver.grown(5.0)
-    stomach = tube([(52, 24, 84), (68, 4, 62), (70, -28, 34), (50, -56, 6), (18, -60, -6), (-14, -46, 2)], [30, 33, 27, 22, 18, 11])
+    liver = _liver(person, rng) - Union(
+        (behind, kidneys[1].grown(3.0), tube([(-18, 24, -100), (-20, 20, 40), (-12, 8, 112)], [11, 11, 13]))
+    )
+    heart = Ellipsoid(
+        person.at(24, -38, 150), person.size(54, 44, 44), axes=turned(yaw_deg=-25, roll_deg=18)
+    ) - liver.grown(5.0)
+    stomach = tube(
+        [(52, 24, 84), (68, 4, 62), (70, -28, 34), (50, -56, 6), (18, -60, -6), (-14, -46, 2)], [30, 33, 27, 22, 18, 11]
+    )
     stomach = stomach.rippled(rng, 1.5, 30.0) - liver.grown(2.0)
-    duodenum = tube([(-20, -42, 2), (-42, -22, -2), (-46, -4, -30), (-32, 8, -54), (6, 4, -58), (30, -4, -46)], [12, 12, 12.5, 12, 11, 10])
+    duodenum = tube(
+        [(-20, -42, 2), (-42, -22, -2), (-46, -4, -30), (-32, 8, -54), (6, 4, -58), (30, -4, -46)],
+        [12, 12, 12.5, 12, 11, 10],
+    )
     duodenum = duodenum.rippled(rng, 0.8, 18.0) - (stomach.grown(0.5) | kidneys[1].grown(1.0) | liver.grown(1.0))
-    spleen = Ellipsoid(person.at(106, 42, 58), person.size(24, 40, 48), axes=turned(yaw_deg=-22)).rippled(rng, 1.2, 30.0)
+    spleen = Ellipsoid(person.at(106, 42, 58), person.size(24, 40, 48), axes=turned(yaw_deg=-22)).rippled(
+        rng, 1.2, 30.0
+    )
     spleen = spleen - (stomach.grown(2.0) | kidneys[0].grown(2.0))
     oesophagus = tube([(2, 22, 180), (6, 18, 140), (14, 10, 112), (32, 14, 94)], [8.0, 8.0, 7.5, 8.0]) - stomach
     colon = _colon(person, rng) - (stomach.grown(1.0) | liver.grown(1.0))
@@ -97,7 +108,8 @@ def _organs(person: Build, rng: np.random.Generator) -> Organs:
         oesophagus=oesophagus,
         cord=Loft([Section(z * person.stretch[2], 0, *_canal(person), 5.8, 4.6, 4.6) for z in (-32, 180)]),
         lungs=(_lung(person, 1.0, liver, stomach, heart), _lung(person, -1.0, liver, stomach, heart)),
-        small_bowel=_small_bowel(person, rng) - Union((stomach.grown(2.0), duodenum.grown(1.0), colon.grown(1.0), liver.grown(2.0))),
+        small_bowel=_small_bowel(person, rng)
+        - Union((stomach.grown(2.0), duodenum.grown(1.0), colon.grown(1.0), liver.grown(2.0))),
         colon=colon,
     )
 
@@ -109,22 +121,34 @@ def _canal(person: Build) -> tuple[float]:
 
 def _liver(person: Build, rng: np.random.Generator) -> Shape:
     size = float(rng.uniform(0.93, 1.06))
-    right = Ellipsoid(person.at(-70, 4, 44), person.size(56 * size, 70 * size, 68 * size), power=2.2, axes=turned(roll_deg=12))
+    right = Ellipsoid(
+        person.at(-70, 4, 44), person.size(56 * size, 70 * size, 68 * size), power=2.2, axes=turned(roll_deg=12)
+    )
     tip = Ellipsoid(person.at(-94, 4, -8), person.size(28, 44, 44))
-    left = Ellipsoid(person.at(-8, -44, 68), person.size(72 * size, 30 * size, 32 * size), axes=turned(roll_deg=14, yaw_deg=8))
+    left = Ellipsoid(
+        person.at(-8, -44, 68), person.size(72 * size, 30 * size, 32 * size), axes=turned(roll_deg=14, yaw_deg=8)
+    )
     return Union((Union((right, tip), 30.0), left), 26.0).rippled(rng, 1.8, 55.0)
 
 
 def _kidney(person: Build, side: float, rng: np.random.Generator) -> Shape:
     low = 0.0 if side > 0 else -16.0
-    body = Ellipsoid(person.at(side * 62, 48, -4 + low), person.size(28, 25, 56), power=2.2, axes=turned(roll_deg=-10 * side, yaw_deg=30 * side))
+    body = Ellipsoid(
+        person.at(side * 62, 48, -4 + low),
+        person.size(28, 25, 56),
+        power=2.2,
+        axes=turned(roll_deg=-10 * side, yaw_deg=30 * side),
+    )
     hilum = Ellipsoid(person.at(side * 38, 36, -4 + low), (14, 12, 15))
     return body.rippled(rng, 0.8, 28.0) - hilum
 
 
 def _lung(person: Build, side: float, liver: Shape, stomach: Shape, heart: Shape) -> Shape:
     """Chest cavity of one side above the diaphragm; the diaphragm lies on liver, stomach and spleen."""
-    chest = Loft([Section(z * person.stretch[2], side * 72 * person.stretch[0], 0, *person.size(62, 78, 84)) for z in (20, 200)], power=2.5)
+    chest = Loft(
+        [Section(z * person.stretch[2], side * 72 * person.stretch[0], 0, *person.size(62, 78, 84)) for z in (20, 200)],
+        power=2.5,
+    )
     dome = Ellipsoid(person.at(side * 70, 0, 10), person.size(74, 92, 98 if side > 0 else 94), power=2.2)
     below = Union((dome, liver.grown(4.0), stomach.grown(4.0)), 16.0)
     middle = Ellipsoid(person.at(0, 30, 120), person.size(30, 62, 130), power=2.5)
@@ -142,8 +166,17 @@ def _small_bowel(person: Build, rng: np.random.Generator) -> Shape:
 
 def _colon(person: Build, rng: np.random.Generator) -> Shape:
     """Ascending, transverse and descending colon."""
-    course = [(-104, 6, -110), (-102, -4, -62), (-72, -48, -42), (0, -58, -46), (66, -46, -22), (102, -4, 4), (108, 10, -30), (108, 10, -110)]
-    return Tube([person.at(*p) for p in course], [20, 20, 18, 17, 16, 15, 14, 14]).rippled(rng, 1.8, 22.0)
+    course = [
+        (-104, 6, -110),
+        (-102, -4, -62),
+        (-72, -48, -42),
+        (0, -58, -46),
+        (66, -46, -22),
+        (102, -4, 4),
+        (108, 10, -30),
+        (108, 10, -110),
+    ]
+    return Tube(person.path(course), [20, 20, 18, 17, 16, 15, 14, 14]).rippled(rng, 1.8, 22.0)
 
 
 def _paint_organs(canvas: Canvas, organs: Organs, person: Build, rng: np.random.Generator) -> None:
@@ -151,9 +184,13 @@ def _paint_organs(canvas: Canvas, organs: Organs, person: Build, rng: np.random.
     canvas.organ("Liver", organs.liver, Hu.LIVER + 30)
     _paint_liver_vessels(canvas, organs, person, rng)
     canvas.organ("Spleen", organs.spleen, Hu.LIVER + 34)
-    pancreas = Tube([person.at(*p) for p in ((-28, -14, -18), (-8, -18, 4), (24, -10, 16), (62, 18, 34))], [13, 10, 9, 8])
+    pancreas = Tube(person.path(((-28, -14, -18), (-8, -18, 4), (24, -10, 16), (62, 18, 34))), [13, 10, 9, 8])
     canvas.paint(pancreas.rippled(rng, 1.4, 12.0) - (organs.stomach | organs.duodenum), Hu.GLAND + 35)
-    canvas.paint(Ellipsoid(person.at(-44, -40, 6), person.size(13, 16, 26), axes=turned(pitch_deg=20)) - organs.liver.grown(-2.0), 8.0)
+    canvas.paint(
+        Ellipsoid(person.at(-44, -40, 6), person.size(13, 16, 26), axes=turned(pitch_deg=20))
+        - organs.liver.grown(-2.0),
+        8.0,
+    )
     canvas.organ("Heart", organs.heart, Hu.BLOOD + 35)
     canvas.organ("Esophagus", organs.oesophagus, Hu.MUSCLE - 10)
     _paint_hollow(canvas, "Stomach", organs.stomach, person.at(58, -32, 66), rng)
@@ -166,7 +203,9 @@ def _paint_organs(canvas: Canvas, organs: Organs, person: Build, rng: np.random.
     canvas.outline("Kidneys", Role.OAR, organs.kidneys[0] | organs.kidneys[1])
 
 
-def _paint_hollow(canvas: Canvas, name: str, organ: Shape, bubble: tuple[float, float, float] | None, rng: np.random.Generator) -> None:
+def _paint_hollow(
+    canvas: Canvas, name: str, organ: Shape, bubble: tuple[float, float, float] | None, rng: np.random.Generator
+) -> None:
     """Wall, fluid, and air where it has risen to the front."""
     wall = canvas.organ(name, organ, 48.0)
     lumen = canvas.region(organ.grown(-3.0)) & wall
@@ -198,10 +237,14 @@ def _paint_great_vessels(canvas: Canvas, person: Build) -> None:
 
 def _paint_body(canvas: Canvas, person: Build, rng: np.random.Generator) -> Depths:
     """Skin, subcutaneous fat, the muscular wall and the fat inside it."""
+
     def trunk(thinner_mm: float) -> Shape:
         rows = (person.size(w, f, b) for _, _, w, f, b in BODY)
         return Loft(
-            [Section(z * person.stretch[2], 0, y, w - thinner_mm, f - thinner_mm, b - thinner_mm) for (z, y, *_), (w, f, b) in zip(BODY, rows, strict=True)],
+            [
+                Section(z * person.stretch[2], 0, y, w - thinner_mm, f - thinner_mm, b - thinner_mm)
+                for (z, y, *_), (w, f, b) in zip(BODY, rows, strict=True)
+            ],
             power=2.4,
         )
 
@@ -212,8 +255,14 @@ def _paint_body(canvas: Canvas, person: Build, rng: np.random.Generator) -> Dept
     canvas.paint(canvas.depths(trunk(15.0).rippled(rng, 1.0, 40.0)).deeper_than(0.0), Hu.MUSCLE)
     canvas.paint(canvas.depths(trunk(29.0).rippled(rng, 1.0, 40.0)).deeper_than(0.0), Hu.FAT)
     for s in (1, -1):
-        canvas.paint(Tube([person.at(s * 34, 84, z) for z in (-110, 0, 100, 185)], [24, 22, 20, 18]).rippled(rng, 1.0, 30.0), Hu.MUSCLE)
-        canvas.paint(Tube([person.at(s * 44, 44, -110), person.at(s * 34, 46, -50), person.at(s * 25, 46, 6)], [23, 17, 7]), Hu.MUSCLE)
+        canvas.paint(
+            Tube([person.at(s * 34, 84, z) for z in (-110, 0, 100, 185)], [24, 22, 20, 18]).rippled(rng, 1.0, 30.0),
+            Hu.MUSCLE,
+        )
+        canvas.paint(
+            Tube([person.at(s * 44, 44, -110), person.at(s * 34, 46, -50), person.at(s * 25, 46, 6)], [23, 17, 7]),
+            Hu.MUSCLE,
+        )
         canvas.paint(Tube([person.at(s * 70, 66, -110), person.at(s * 62, 72, 0)], [18, 8]), Hu.MUSCLE)
     return depths
 
@@ -232,7 +281,12 @@ def _paint_bones(canvas: Canvas, organs: Organs, person: Build) -> None:
         z = level * VERTEBRA_MM * person.stretch[2]
         canvas.paint(Ellipsoid((0, y - 25, z + VERTEBRA_MM / 2), (20, 15, 6), power=2.6), 90.0)
         body = Ellipsoid((0, y - 25, z), (21.5, 16.5, 13.5), power=3.4)
-        pedicles = [Tube([(s * 13, y - 12, z + 3), (s * 15, y, z), (s * 9, y + 13, z - 3), (0, y + 16, z - 5)], [5.5, 6.5, 5, 5]) for s in (1, -1)]
+        pedicles = [
+            Tube(
+                [(s * 13, y - 12, z + 3), (s * 15, y, z), (s * 9, y + 13, z - 3), (0, y + 16, z - 5)], [5.5, 6.5, 5, 5]
+            )
+            for s in (1, -1)
+        ]
         wings = [Tube([(s * 15, y, z), (s * 36, y + 4, z + 2)], [5, 4]) for s in (1, -1)]
         spine = Tube([(0, y + 14, z - 4), (0, y + 33, z - 10)], [4.5, 4.0])
         for bone in (body, Union((*pedicles, *wings, spine), 2.0)):
@@ -255,17 +309,23 @@ def _paint_rib(canvas: Canvas, person: Build, s: float, start_z: float, number: 
     canvas.paint(bone, 700.0)
     canvas.paint(bone.grown(-2.2), Hu.SPONGIOSA)
     if number < 4:
-        canvas.paint(Tube([points[-1], person.at(s * 44, -86, start_z - 40), person.at(s * 16, -86, max(start_z - 14, 128))], [4.8, 4.6, 4.6]), 115.0)
+        canvas.paint(
+            Tube(
+                [points[-1], person.at(s * 44, -86, start_z - 40), person.at(s * 16, -86, max(start_z - 14, 128))],
+                [4.8, 4.6, 4.6],
+            ),
+            115.0,
+        )
 
 
 def _outline_targets(canvas: Canvas, organs: Organs, rng: np.random.Generator) -> None:
-    """A round, hypodense metastasis anywhere at least its own radius inside the liver."""
+    """A round, hypodense metastasis at least its own radius inside the liver, as often as not close to the gut."""
     radius = float(rng.uniform(14.0, 23.0))
-    low, high = organs.liver.bounds
-    bounds = Bounds(low, high)
+    gut = organs.stomach | organs.duodenum
+    farthest = radius + PTV_MARGIN_MM + float(rng.choice([12.0, 1000.0]))
     while True:
-        x, y, z = (float(c) for c in rng.uniform(*bounds))
-        if distance_at(organs.liver, (x, y, z)) < -(radius + 2.0):
+        x, y, z = (float(c) for c in rng.uniform(*organs.liver.bounds))
+        if distance_at(organs.liver, (x, y, z)) < -(radius + 1.0) and distance_at(gut, (x, y, z)) < farthest:
             break
     stretch = np.exp(rng.normal(0, 0.1, 3))
     radii = radius * stretch / np.cbrt(stretch.prod())

@@ -76,7 +76,9 @@ def place(seed: int, skull: Skull, rng: np.random.Generator) -> list[Metastasis]
     count = int(rng.integers(2, 4)) if seed in SEVERAL_SEEDS else 1
     placed: list[Metastasis] = []
     while len(placed) < count:
-        volume_cc = rng.uniform(8.5, 14.5) if seed in LARGE_SEEDS else float(np.exp(rng.uniform(np.log(0.6), np.log(4.6))))
+        volume_cc = (
+            rng.uniform(8.5, 14.5) if seed in LARGE_SEEDS else float(np.exp(rng.uniform(np.log(0.6), np.log(4.6))))
+        )
         radius = float(np.cbrt(volume_cc * 1000 * 3 / (4 * np.pi)))
         target = _beside_organ(skull, radius, rng)
         if all(np.linalg.norm(np.subtract(target.centre, t.centre)) > t.radius_mm + radius + 15 for t in placed):

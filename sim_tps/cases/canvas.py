@@ -123,13 +123,17 @@ class Canvas:
         keep = outside.within(_whole(self.grid))
         self.hu = earlier + keep * (self.hu - earlier)
 
-    def mottle(self, rng: np.random.Generator, amplitude_hu: float, wavelength_mm: float, low: float, high: float) -> None:
+    def mottle(
+        self, rng: np.random.Generator, amplitude_hu: float, wavelength_mm: float, low: float, high: float
+    ) -> None:
         """Vary the tissue between two CT numbers gently, as fat and vessels do; edges stay where they are."""
         field = Ripple.drawn(rng, wavelength_mm, count=40).values(self.open_grid(_whole(self.grid)))
         tissue = (self.hu > low) & (self.hu < high)
         self.hu += np.float32(amplitude_hu) * field * tissue
 
-    def patient(self, case: str, label: str, seed: int, findings: tuple[Finding, ...] = (), note: str | None = None) -> Patient:
+    def patient(
+        self, case: str, label: str, seed: int, findings: tuple[Finding, ...] = (), note: str | None = None
+    ) -> Patient:
         """What was painted, as a patient."""
         return Patient(
             id=f"{case}-{seed}",

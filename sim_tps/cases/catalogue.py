@@ -17,15 +17,31 @@ class _Recipe(NamedTuple):
 
 
 _RECIPES = {
-    "brain-srs": _Recipe(brain.build, brain.DEFAULT_SEED, "Radiosurgery of a brain metastasis near brainstem, optic pathway or cochlea"),
-    "head-and-neck": _Recipe(headneck.build, headneck.DEFAULT_SEED, "Throat cancer with neck nodes: 70, 63 and 56 Gy in one plan, or 70 and 44 Gy"),
+    "brain-srs": _Recipe(
+        brain.build, brain.DEFAULT_SEED, "Radiosurgery of a brain metastasis near brainstem, optic pathway or cochlea"
+    ),
+    "head-and-neck": _Recipe(
+        headneck.build,
+        headneck.DEFAULT_SEED,
+        "Throat cancer with neck nodes: 70, 63 and 56 Gy in one plan, or 70 and 44 Gy",
+    ),
     "prostate": _Recipe(pelvis.build, pelvis.DEFAULT_SEED, "Prostate and seminal vesicles between bladder and rectum"),
-    "liver": _Recipe(abdomen.build, abdomen.DEFAULT_SEED, "Liver metastasis among stomach, duodenum, bowel, kidneys and heart"),
+    "liver": _Recipe(
+        abdomen.build, abdomen.DEFAULT_SEED, "Liver metastasis among stomach, duodenum, bowel, kidneys and heart"
+    ),
     "tg119": _Recipe(phantom.build, 0, "AAPM TG-119 C-shape: a target bent round a core in a water phantom"),
 }
 
 CASES: dict[str, str] = {name: recipe.description for name, recipe in _RECIPES.items()}
 """One line on each built-in case."""
+
+_COHORT_SEEDS = {
+    "brain-srs": range(100, 137),
+    "head-and-neck": range(100, 120),
+    "prostate": range(100, 120),
+    "liver": range(100, 105),
+    "tg119": range(1),
+}
 
 LARGE_NOTE = "large: V12Gy <= 10 cc cannot be met"
 
@@ -53,14 +69,14 @@ def make_case(name: str, seed: int | None = None) -> Patient:
 
 
 def cohort(name: str) -> list[tuple[int, str]]:
-    """Seeds of a study's patients, each with a note; the note is empty for an ordinary one."""
+    """Seeds of a study's patients, each with a note; the note is empty for an ordinary one.
+
+    41 for radiosurgery (four of them marked `LARGE_NOTE`), 20 each for head and neck and prostate, 5 for liver; the
+    phantom is always the same.
+    """
     _recipe(name)
-    return {"brain-srs": _srs_cohort}.get(name, lambda: [(0, "")])()
-
-
-def _srs_cohort() -> list[tuple[int, str]]:
-    ordinary = [(seed, "") for seed in range(100, 137)]
-    return ordinary + [(seed, LARGE_NOTE) for seed in brain.LARGE_SEEDS[:4]]
+    large = [(seed, LARGE_NOTE) for seed in brain.LARGE_SEEDS[:4]] if name == "brain-srs" else []
+    return [(seed, "") for seed in _COHORT_SEEDS[name]] + large
 
 
 def _recipe(name: str) -> _Recipe:

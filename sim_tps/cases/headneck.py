@@ -1,8 +1,8 @@
 """Head and neck: a throat cancer with involved and elective neck nodes, three dose levels in one plan.
 
 PTV_7000 holds primary and involved node, PTV_6300 the rest of that side of the neck, PTV_5600 the other side; each
-lower level has the higher ones cut out, and all keep 5 mm from the skin. PTV_4400 is the elective volume for a plan of
-two levels: everything outside PTV_7000 that either lower level covers.
+lower level has the higher ones cut out, and all keep off the skin, the brainstem and the cord. PTV_4400 is the elective
+volume for a plan of two levels: everything outside PTV_7000 that either lower level covers.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from sim_tps.patient import Patient, Role
 DEFAULT_SEED = 3
 PTV_MARGIN_MM = 4.0
 SKIN_GAP_MM = 5.0
+STEM_GAP_MM = 3.0
+CORD_GAP_MM = 5.0
+"""PTVs keep this far from skin, brainstem and cord, as they are commonly drawn."""
 SITES = {
     # where the primary lies: x of the affected side, y, z, and its half-lengths, mm
     "oropharynx": ((17, -6, -80), (14, 16, 18)),
@@ -56,7 +59,8 @@ def build(seed: int) -> Patient:
     canvas = Canvas(_grid(person))
     inner = _paint(canvas, skull, neck, disease, person, draws.texture)
     _outline_organs(canvas, neck, person, draws.anatomy)
-    _outline_targets(canvas, disease, inner, person, draws.target)
+    allowed = inner - (canvas.margin(skull.brainstem, STEM_GAP_MM) | canvas.margin(neck.cord, CORD_GAP_MM))
+    _outline_targets(canvas, disease, allowed, person, draws.target)
     canvas.mottle(draws.texture, 5.0, 24.0, -200.0, 150.0)
     return canvas.patient("head-and-neck", f"Head and neck, {disease.site}", seed)
 
@@ -70,16 +74,22 @@ def _disease(person: Build, rng: np.random.Generator) -> Disease:
     site = str(rng.choice(list(SITES), p=[0.45, 0.25, 0.15, 0.15]))
     side = float(rng.choice([-1.0, 1.0]))
     (x, y, z), half = SITES[site]
-    size = rng.uniform(0.85, 1.25)
-    primary = Ellipsoid(person.at(side * x, y, z), (half[0] * size, half[1] * size, half[2] * size), axes=turned(yaw_deg=float(rng.uniform(-25, 25))))
+    size = rng.uniform(0.9, 1.5)
+    primary = Ellipsoid(
+        person.at(side * x, y, z),
+        (half[0] * size, half[1] * size, half[2] * size),
+        axes=turned(yaw_deg=float(rng.uniform(-25, 25))),
+    )
     level = rng.uniform(-112, -74)
-    radius = float(rng.uniform(8, 15))
+    radius = float(rng.uniform(9, 17))
     node = Ellipsoid(person.at(side * 41, 13, level), (radius * 0.9, radius, radius * 1.25))
     return Disease(site, side, primary.rippled(rng, 1.5, 18.0), node.rippled(rng, 0.9, 14.0))
 
 
-def _paint(canvas: Canvas, skull: Skull, neck: Neck, disease: Disease, person: Build, rng: np.random.Generator) -> Region:
-    """Paint the whole scan; returns the body without its outermost 5 mm."""
+def _paint(
+    canvas: Canvas, skull: Skull, neck: Neck, disease: Disease, person: Build, rng: np.random.Generator
+) -> Region:
+    """Paint the whole scan; returns the body without its outermost ``SKIN_GAP_MM``."""
     outline = skull.outline.blended(neck.outline, 18.0)
     depths = canvas.depths(outline)
     canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
@@ -117,20 +127,24 @@ def _outline_organs(canvas: Canvas, neck: Neck, person: Build, rng: np.random.Ge
         canvas.organ(name, throat.submandibular(person, side, rng), Hu.GLAND + 20)
 
 
-def _outline_targets(canvas: Canvas, disease: Disease, inner: Region, person: Build, rng: np.random.Generator) -> None:
-    high = canvas.margin(disease.primary.grown(5.0), PTV_MARGIN_MM) | canvas.margin(disease.node.grown(4.0), PTV_MARGIN_MM)
+def _outline_targets(
+    canvas: Canvas, disease: Disease, allowed: Region, person: Build, rng: np.random.Generator
+) -> None:
+    high = canvas.margin(disease.primary.grown(5.0), PTV_MARGIN_MM) | canvas.margin(
+        disease.node.grown(4.0), PTV_MARGIN_MM
+    )
     same, other = (canvas.margin(_chain(person, side, rng), PTV_MARGIN_MM) for side in (disease.side, -disease.side))
     middle = same | canvas.margin(disease.primary.grown(9.0), PTV_MARGIN_MM)
     levels = {"PTV_7000": high, "PTV_6300": middle - high, "PTV_5600": (other - middle) - high}
     canvas.outline("GTVp", Role.TARGET, disease.primary)
     canvas.outline("GTVn", Role.TARGET, disease.node)
     for name, region in levels.items():
-        canvas.outline(name, Role.TARGET, region & inner)
-    canvas.outline("PTV_4400", Role.TARGET, ((middle | other) - high) & inner)
+        canvas.outline(name, Role.TARGET, region & allowed)
+    canvas.outline("PTV_4400", Role.TARGET, ((middle | other) - high) & allowed)
 
 
 def _chain(person: Build, side: float, rng: np.random.Generator) -> Shape:
     """The elective nodes of one side."""
     swell = float(rng.uniform(0.9, 1.15))
-    points = [person.at(side * x, y, z) for x, y, z in NODE_CHAIN]
+    points = person.path(NODE_CHAIN, side)
     return Tube(points, [r * swell for r in (9, 12, 12.5, 12, 12, 10)]).rippled(rng, 1.0, 25.0)

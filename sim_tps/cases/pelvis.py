@@ -1,7 +1,7 @@
 """Prostate: prostate and seminal vesicles between bladder and rectum, in the bony pelvis of a man.
 
 Landmarks are mm from the middle of the prostate of an average adult (x left, y posterior, z superior). The CTV is
-prostate and seminal vesicles, the PTV 6-8 mm round it and 5 mm towards the rectum, which it overlaps by 5-15 %.
+prostate and seminal vesicles, the PTV 6-8 mm round it and a little less into the rectum, of which it takes 5-15 %.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ RECTUM = (
     # z, y, half width, front, back: anal canal, ampulla behind the prostate, then along the sacrum to the sigmoid
     (-52, 36, 9, 8, 8),
     (-38, 33, 10, 9, 9),
-    (-22, 27, 15, 11, 12),
-    (0, 28, 19, 14, 14),
-    (20, 33, 19, 15, 15),
+    (-22, 26, 15, 11, 12),
+    (0, 27, 19, 14, 14),
+    (20, 31, 20, 15, 15),
     (40, 47, 18, 15, 15),
     (60, 58, 16, 14, 13),
     (78, 58, 13, 11, 11),
@@ -79,7 +79,9 @@ def _grid(person: Build) -> Grid:
 
 def _organs(person: Build, rng: np.random.Generator) -> Organs:
     size = float(rng.uniform(0.92, 1.18))
-    prostate = Ellipsoid(person.at(0, 0, 0), (25 * size, 17 * size, 20 * size), power=2.2, axes=turned(pitch_deg=-8)).rippled(rng, 0.8, 22.0)
+    prostate = Ellipsoid(
+        person.at(0, 0, 0), (25 * size, 17 * size, 20 * size), power=2.2, axes=turned(pitch_deg=-8)
+    ).rippled(rng, 0.8, 22.0)
     rectum = _rectum(person, rng) - prostate.grown(1.5)
     bladder = _bladder(person, size, rng) - prostate.grown(1.0)
     return Organs(
@@ -87,7 +89,7 @@ def _organs(person: Build, rng: np.random.Generator) -> Organs:
         vesicles=(_vesicles(person, size) - bladder.grown(0.5)) - rectum.grown(0.5),
         bladder=bladder,
         rectum=rectum,
-        bulb=Ellipsoid(person.at(0, 4, -46), (10.5, 12, 9.5), power=2.2) - rectum.grown(2.0),
+        bulb=Ellipsoid(person.at(0, 4, -46), person.size(10.5, 12, 9.5), power=2.2) - rectum.grown(2.0),
     )
 
 
@@ -105,7 +107,9 @@ def _rectum(person: Build, rng: np.random.Generator) -> Shape:
 def _bladder(person: Build, size: float, rng: np.random.Generator) -> Shape:
     full = float(rng.uniform(0.88, 1.16))
     base = 12 * size
-    body = Ellipsoid(person.at(0, -20, base + 27 * full), (41 * full, 32 * full, 28 * full), power=2.3, axes=turned(pitch_deg=10))
+    body = Ellipsoid(
+        person.at(0, -20, base + 27 * full), (41 * full, 32 * full, 28 * full), power=2.3, axes=turned(pitch_deg=10)
+    )
     neck = Ellipsoid(person.at(0, -9, base + 8), (19, 15, 12))
     return body.blended(neck, 12.0).rippled(rng, 1.2, 40.0)
 
@@ -114,7 +118,7 @@ def _vesicles(person: Build, size: float) -> Shape:
     lobes = []
     for s in (1, -1):
         course = [(3, 13, 15 * size), (13, 17, 23 * size), (25, 20, 29 * size), (31, 23, 31 * size)]
-        lobes.append(Tube([person.at(s * x, y, z) for x, y, z in course], [4.5, 6.0, 5.5, 3.5]))
+        lobes.append(Tube(person.path(course, s), [4.5, 6.0, 5.5, 3.5]))
     return Union(tuple(lobes), 3.0)
 
 
@@ -140,7 +144,7 @@ def _outline_targets(canvas: Canvas, organs: Organs, rng: np.random.Generator) -
     ctv = organs.prostate | organs.vesicles
     margin = float(rng.uniform(6.0, 8.0))
     wide = canvas.margin(ctv, margin)
-    behind = float(rng.uniform(5.0, 6.5))
+    behind = margin * float(rng.uniform(0.85, 1.0))
     ptv = wide - (canvas.region(organs.rectum) - canvas.margin(ctv, behind))
     canvas.outline("Prostate", Role.TARGET, organs.prostate)
     canvas.outline("CTV", Role.TARGET, ctv)
@@ -164,7 +168,9 @@ def _paint_body(canvas: Canvas, person: Build, rng: np.random.Generator) -> Dept
 
 def _paint_muscles(canvas: Canvas, person: Build, rng: np.random.Generator) -> None:
     outer, inner = (
-        Loft([Section(z * person.stretch[2], 0, 0, *person.size(w - t, f - t, b - t)) for z, w, f, b in rows], power=2.3)
+        Loft(
+            [Section(z * person.stretch[2], 0, 0, *person.size(w - t, f - t, b - t)) for z, w, f, b in rows], power=2.3
+        )
         for rows, t in (
             (((28, 110, 84, 30), (50, 140, 86, 62), (80, 148, 88, 72), (130, 150, 92, 72)), 0.0),
             (((0, 110, 84, 40), (50, 140, 86, 62), (80, 148, 88, 72), (160, 150, 92, 72)), 13.0),
@@ -183,7 +189,10 @@ def _paint_muscles(canvas: Canvas, person: Build, rng: np.random.Generator) -> N
 def _muscles(person: Build, s: float) -> list[Shape]:
     """Muscles of one side."""
     tube = {
-        "iliopsoas": ([(46, 22, 125), (62, 0, 85), (84, -30, 45), (100, -40, 10), (112, -14, -40)], [24, 25, 22, 19, 14]),
+        "iliopsoas": (
+            [(46, 22, 125), (62, 0, 85), (84, -30, 45), (100, -40, 10), (112, -14, -40)],
+            [24, 25, 22, 19, 14],
+        ),
         "iliacus": ([(104, 10, 115), (98, -8, 75), (96, -30, 40)], [17, 18, 16]),
         "obturator internus": ([(46, -30, -14), (50, -4, 2), (54, 28, -4)], [10, 13, 11]),
         "obturator externus": ([(34, -32, -20), (62, -8, -26), (104, 12, -14)], [11, 13, 10]),
@@ -197,8 +206,10 @@ def _muscles(person: Build, s: float) -> list[Shape]:
         "rectus femoris": ([(110, -56, -2), (110, -58, -60), (108, -52, -120)], [14, 24, 36]),
         "vastus": ([(152, 4, -40), (146, -10, -120)], [20, 38]),
     }
-    shapes: list[Shape] = [Tube([person.at(s * x, y, z) for x, y, z in points], radii) for points, radii in tube.values()]
-    shapes.append(Ellipsoid(person.at(s * 82, 82, -8), person.size(66, 24, 84), power=2.3, axes=turned(yaw_deg=-24 * s)))
+    shapes: list[Shape] = [Tube(person.path(points, s), radii) for points, radii in tube.values()]
+    shapes.append(
+        Ellipsoid(person.at(s * 82, 82, -8), person.size(66, 24, 84), power=2.3, axes=turned(yaw_deg=-24 * s))
+    )
     shapes.append(Ellipsoid(person.at(s * 134, 14, 54), person.size(26, 52, 60), axes=turned(yaw_deg=22 * s)))
     shapes.append(Ellipsoid(person.at(s * 30, -78, 60), person.size(28, 7, 96), power=2.4))
     shapes.append(Ellipsoid(person.at(s * 30, 96, 110), person.size(25, 15, 50)))
@@ -209,10 +220,12 @@ def _paint_bones(canvas: Canvas, person: Build) -> None:
     for s, side in ((1, "L"), (-1, "R")):
         for bone in _half_pelvis(person, s):
             _paint_bone(canvas, bone)
-        head = Ellipsoid(person.at(s * 89, -4, 22), (24, 24, 24))
+        head = Ellipsoid(person.at(s * 89, -4, 22), person.size(24, 24, 24))
         canvas.paint(head.grown(2.5), 60.0)
         _paint_bone(canvas, _femur(person, s))
-        canvas.outline(f"Femur_Head_{side}", Role.OAR, head.blended(Tube([head.centre, person.at(s * 108, 2, 8)], [16, 15]), 6.0))
+        canvas.outline(
+            f"Femur_Head_{side}", Role.OAR, head.blended(Tube([head.centre, person.at(s * 108, 2, 8)], [16, 15]), 6.0)
+        )
     for bone in _midline_bones(person):
         _paint_bone(canvas, bone)
     canvas.paint(Ellipsoid(person.at(0, -45, -6), person.size(3.2, 10, 19), power=2.6), 120.0)
@@ -225,13 +238,16 @@ def _paint_bone(canvas: Canvas, bone: Shape) -> None:
 
 def _half_pelvis(person: Build, s: float) -> list[Shape]:
     """Hip bone of one side: wing, acetabulum with its socket, pubis with both rami, ischium."""
+
     def tube(points: list[tuple[float, float, float]], radii: list[float]) -> Shape:
-        return Tube([person.at(s * x, y, z) for x, y, z in points], radii)
+        return Tube(person.path(points, s), radii)
 
     wing = tube([(80, 26, 46), (98, 18, 84), (122, -8, 126)], [11, 10, 9])
     back = tube([(84, 26, 46), (70, 58, 84), (60, 66, 126)], [12, 11, 11])
     blade = Ellipsoid(person.at(s * 97, 20, 106), person.size(8, 54, 48), axes=turned(yaw_deg=28 * s, roll_deg=14 * s))
-    socket = Ellipsoid(person.at(s * 82, -2, 24), person.size(34, 37, 37)) - Ellipsoid(person.at(s * 89, -4, 22), (27.0, 27.0, 27.0))
+    socket = Ellipsoid(person.at(s * 82, -2, 24), person.size(34, 37, 37)) - Ellipsoid(
+        person.at(s * 89, -4, 22), person.size(27, 27, 27)
+    )
     socket = socket - HalfSpace(person.at(s * 100, 0, 0), (-s, 0, 0))
     pubis = tube([(9, -46, -4), (30, -46, 8), (58, -32, 16), (70, -22, 18)], [9.5, 7.5, 8.5, 11])
     body = Ellipsoid(person.at(s * 12, -45, -7), person.size(9, 10, 20), power=2.4)
@@ -241,7 +257,7 @@ def _half_pelvis(person: Build, s: float) -> list[Shape]:
 
 
 def _femur(person: Build, s: float) -> Shape:
-    head = Ellipsoid(person.at(s * 89, -4, 22), (24, 24, 24))
+    head = Ellipsoid(person.at(s * 89, -4, 22), person.size(24, 24, 24))
     neck = Tube([person.at(s * 92, -3, 20), person.at(s * 116, 4, 6), person.at(s * 136, 10, -6)], [15, 14.5, 18])
     trochanter = Ellipsoid(person.at(s * 145, 15, 2), (13, 17, 21))
     shaft = Tube([person.at(s * 136, 10, -10), person.at(s * 128, 6, -50), person.at(s * 122, 0, -125)], [19, 16, 14.5])

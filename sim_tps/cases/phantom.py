@@ -1,8 +1,9 @@
 """The AAPM TG-119 C-shape: a target bent round a core, in a water-equivalent slab phantom.
 
 Dimensions of the report: core 1 cm in radius and 10 cm long, a gap of 0.5 cm, target from 1.5 to 3.7 cm in radius and
-8 cm long (Ezzell et al., Med. Phys. 36 (2009) 5359-5373, https://doi.org/10.1118/1.3238104). The report does not say
-how far the C reaches round; this one leaves the posterior 150 degrees open, as the CORT data set's does (168 cc). Nothing is drawn at random.
+8 cm long (Ezzell et al., Med. Phys. 36 (2009) 5359-5373, https://doi.org/10.1118/1.3238104). How far the C reaches
+round is taken from the CORT data set's phantom: the posterior 150 degrees are open, which gives its 168 cc. Nothing is
+drawn at random.
 """
 
 from __future__ import annotations

@@ -323,7 +323,9 @@ def turned(yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0) 
 
 def _superellipse(offset: Sequence[Array], radii: ArrayLike, power: float) -> Array:
     """First-order distance (f - 1) / |grad f| for f = (sum |d / r|^p)^(1/p)."""
-    scaled = [np.abs(d) / np.float32(r) if np.isscalar(r) else np.abs(d) / r for d, r in zip(offset, radii, strict=True)]
+    scaled = [
+        np.abs(d) / np.float32(r) if np.isscalar(r) else np.abs(d) / r for d, r in zip(offset, radii, strict=True)
+    ]
     if power == 2.0:
         total = sum(u * u for u in scaled)
         steep = sum((u / r) ** 2 for u, r in zip(scaled, radii, strict=True))

@@ -43,8 +43,8 @@ def design(build: Build, rng: np.random.Generator) -> Skull:
     return Skull(
         cavity=cavity,
         outline=_cranium(cavity).blended(_face(build), 14.0),
-        brainstem=_brainstem(build).rippled(rng, 0.35, 18.0),
-        chiasm=_chiasm(build),
+        brainstem=_brainstem(build).rippled(rng, 0.35, 18.0).grown(rng.uniform(-0.7, 0.7)),
+        chiasm=_chiasm(build).grown(rng.uniform(-0.25, 0.15)),
         nerves=_both(build, _optic_nerve),
         cochleae=_both(build, _cochlea),
     )
@@ -126,20 +126,20 @@ def _chiasm(build: Build) -> Shape:
 
 def _optic_nerve(build: Build, side: float) -> Shape:
     course = [(29.5, -42, -5), (25, -32, -6), (19, -23, -2), (13, -14, 4), (7.5, -6.5, 8)]
-    return Tube([build.at(side * x, y, z) for x, y, z in course], [2.4, 2.4, 2.3, 2.1, 2.1])
+    return Tube(build.path(course, side), [2.4, 2.4, 2.3, 2.1, 2.1])
 
 
 def _cochlea(build: Build, side: float) -> Shape:
     turn = turned(yaw_deg=-35 * side)
-    return Ellipsoid(build.at(side * 24.5, 19, -13), (3.9, 2.9, 2.75), axes=turn)
+    return Ellipsoid(build.at(side * 24.5, 19, -13), build.size(3.95, 2.95, 2.8), axes=turn)
 
 
 def _eye(build: Build, side: float) -> Shape:
-    return Ellipsoid(build.at(side * 31.5, -54, -5), (12.2, 12.1, 11.9))
+    return Ellipsoid(build.at(side * 31.5, -54, -5), build.size(12.2, 12.1, 11.9))
 
 
 def _lens(build: Build, side: float) -> Shape:
-    return Ellipsoid(build.at(side * 32.3, -61.6, -5), (4.4, 2.3, 4.4), axes=turned(yaw_deg=side * 5))
+    return Ellipsoid(build.at(side * 32.3, -61.6, -5), build.size(4.4, 2.35, 4.4), axes=turned(yaw_deg=side * 5))
 
 
 # --- painting ---------------------------------------------------------------------------------------------------------
@@ -165,8 +165,10 @@ def _paint_face(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
     canvas.paint(Ellipsoid(build.at(0, -64, 12), build.size(46, 12, 12), power=2.6), 700.0)
     for s in (1, -1):
         arch = [(41, -60, -20), (54, -42, -22), (63, -18, -20), (66, 6, -19), (64, 18, -18)]
-        canvas.paint(Tube([build.at(s * x, y, z) for x, y, z in arch], [7, 6.5, 4, 3.6, 6]), 850.0)
-        canvas.paint(Tube([build.at(s * 44, -58, -18), build.at(s * 50, -56, 4), build.at(s * 46, -60, 16)], [7, 5, 6]), 900.0)
+        canvas.paint(Tube(build.path(arch, s), [7, 6.5, 4, 3.6, 6]), 850.0)
+        canvas.paint(
+            Tube([build.at(s * 44, -58, -18), build.at(s * 50, -56, 4), build.at(s * 46, -60, 16)], [7, 5, 6]), 900.0
+        )
         canvas.paint(Tube([build.at(s * 20, -12, -22), build.at(s * 18, -13, -50)], [5, 4]), 450.0)
         orbit = Union(
             (
@@ -186,18 +188,24 @@ def _paint_face(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
 
 
 def _paint_sinuses(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
-    """Air: frontal, ethmoid, sphenoid and maxillary sinuses, nasal cavity with turbinates, mastoid cells, ear canals."""
+    """Air: frontal, ethmoid, sphenoid and maxillary sinuses, nasal cavity with turbinates, mastoids, ear canals."""
     canvas.paint(Ellipsoid(build.at(0, -46, -26), build.size(13, 34, 20), power=2.6), Hu.MUSCLE)
     for s in (1, -1):
-        canvas.paint(Ellipsoid(build.at(s * 27.5, -44, -33), build.size(11.5, 16, 12.5), power=2.4).rippled(rng, 1.0, 16), Hu.AIR)
+        canvas.paint(
+            Ellipsoid(build.at(s * 27.5, -44, -33), build.size(11.5, 16, 12.5), power=2.4).rippled(rng, 1.0, 16), Hu.AIR
+        )
         canvas.paint(Ellipsoid(build.at(s * 9, -65, 16), build.size(8, 5, 10)).rippled(rng, 1.3, 12), Hu.AIR)
         canvas.paint(Ellipsoid(build.at(s * 6.5, -1, -14), build.size(5.6, 9, 8)).rippled(rng, 0.8, 12), Hu.AIR)
         for y in (-54, -45, -36, -27, -18):
-            canvas.paint(Ellipsoid(build.at(s * 6.5, y, -2), build.size(5.2, 3.9, 8), power=2.6).rippled(rng, 0.6, 8), Hu.AIR)
+            canvas.paint(
+                Ellipsoid(build.at(s * 6.5, y, -2), build.size(5.2, 3.9, 8), power=2.6).rippled(rng, 0.6, 8), Hu.AIR
+            )
         passage = Ellipsoid(build.at(s * 5.2, -44, -29), build.size(4.4, 33, 15), power=2.6).rippled(rng, 0.6, 12)
         canvas.paint(passage, Hu.AIR)
         for z, radius in ((-36, 3.9), (-25, 2.9)):
-            canvas.paint(Tube([build.at(s * 7, -66, z), build.at(s * 7, -22, z + 2)], [radius, radius - 0.8]), Hu.MUSCLE)
+            canvas.paint(
+                Tube([build.at(s * 7, -66, z), build.at(s * 7, -22, z + 2)], [radius, radius - 0.8]), Hu.MUSCLE
+            )
         for _ in range(34):
             spot = rng.normal(size=3) * (4.0, 5.0, 7.0) + (s * 61, 36, -31)
             canvas.paint(Ellipsoid(build.at(*spot), (rng.uniform(1.4, 3.0),) * 3), -650.0)
@@ -253,9 +261,9 @@ def _ventricles(build: Build) -> Shape:
     ]
     for s in (1, -1):
         body = [(8, -18, 26), (7, -4, 32), (10, 16, 35), (17, 36, 30), (24, 46, 20)]
-        parts.append(Tube([build.at(s * x, y, z) for x, y, z in body], [4.5, 4.2, 4.2, 5.2, 5.5]))
+        parts.append(Tube(build.path(body, s), [4.5, 4.2, 4.2, 5.2, 5.5]))
         horn = [(24, 46, 20), (31, 36, 6), (34, 18, -4)]
-        parts.append(Tube([build.at(s * x, y, z) for x, y, z in horn], [5.0, 2.6, 1.8]))
+        parts.append(Tube(build.path(horn, s), [5.0, 2.6, 1.8]))
         parts.append(Tube([build.at(s * 22, 46, 20), build.at(s * 18, 66, 18)], [4.6, 2.4]))
     return Union(tuple(parts), 2.0)
 

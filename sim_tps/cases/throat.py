@@ -33,7 +33,12 @@ def paint_shoulders(canvas: Canvas, build: Build, rng: np.random.Generator) -> N
         power=2.3,
     )
     canvas.paint(muscles.rippled(rng, 2.0, 40.0), Hu.MUSCLE)
-    chest = Loft([Section(z * build.stretch[2], 0, 40, w, f, 62) for z, w, f in ((-192, 34, 38), (-225, 86, 52), (BOTTOM_Z, 122, 82))])
+    chest = Loft(
+        [
+            Section(z * build.stretch[2], 0, 40, w, f, 62)
+            for z, w, f in ((-192, 34, 38), (-225, 86, 52), (BOTTOM_Z, 122, 82))
+        ]
+    )
     canvas.paint(chest, Hu.FAT + 20)
     for s in (1, -1):
         _paint_girdle(canvas, build, s)
@@ -56,17 +61,23 @@ def paint_throat(canvas: Canvas, build: Build) -> None:
         plate = [(1, -36, -130), (12, -26, -132), (18, -12, -134)]
         lower = [(1, -34, -142), (12, -25, -144), (18, -11, -146)]
         for points in (plate, lower):
-            canvas.paint(Tube([build.at(s * x, y, z) for x, y, z in points], [4.2, 3.4, 3.6]), 165.0)
+            canvas.paint(Tube(build.path(points, s), [4.2, 3.4, 3.6]), 165.0)
         canvas.paint(Tube([build.at(s * 18, -10, -118), build.at(s * 17.5, -8, -154)], [2.0, 2.2]), 260.0)
         ring = [(0, -23, -153), (9, -18, -153), (12, -10, -152), (7, -1, -149), (0, 1, -148)]
-        canvas.paint(Tube([build.at(s * x, y, z) for x, y, z in ring], [2.5, 2.8, 3.2, 4.2, 4.5]), 240.0)
+        canvas.paint(Tube(build.path(ring, s), [2.5, 2.8, 3.2, 4.2, 4.5]), 240.0)
         hyoid = [(0, -33, -113), (11, -27, -112), (17, -12, -108)]
-        canvas.paint(Tube([build.at(s * x, y, z) for x, y, z in hyoid], [4.2, 3.0, 2.4]), 620.0)
+        canvas.paint(Tube(build.path(hyoid, s), [4.2, 3.0, 2.4]), 620.0)
 
 
 def larynx(build: Build) -> Shape:
     """From the hyoid to the lower edge of the cricoid, airway included."""
-    table = ((-114, -16, 13, 9, 9), (-124, -17, 19, 15, 13), (-138, -16, 20, 19, 13), (-150, -13, 16, 14, 13), (CRICOID_Z, -11, 12, 11, 11))
+    table = (
+        (-114, -16, 13, 9, 9),
+        (-124, -17, 19, 15, 13),
+        (-138, -16, 20, 19, 13),
+        (-150, -13, 16, 14, 13),
+        (CRICOID_Z, -11, 12, 11, 11),
+    )
     return Loft([Section(z * build.stretch[2], 0, y, *build.size(w, f, b)) for z, y, w, f, b in table])
 
 
@@ -109,16 +120,22 @@ def _paint_girdle(canvas: Canvas, build: Build, s: float) -> None:
     clavicle = [(14, -18, -226), (50, -16, -218), (95, 8, -210), (138, 30, -204)]
     humerus = [(158, 34, -222), (166, 36, -250), (168, 36, -290)]
     scapula = Ellipsoid(build.at(s * 118, 84, -262), build.size(38, 6, 42), axes=turned(yaw_deg=32 * s))
-    blade = scapula | Tube([build.at(s * x, y, z) for x, y, z in ((80, 96, -226), (120, 78, -212), (150, 44, -206))], [4, 6, 8])
+    blade = scapula | Tube(build.path(((80, 96, -226), (120, 78, -212), (150, 44, -206)), s), [4, 6, 8])
     bones: list[Shape] = [
-        Tube([build.at(s * x, y, z) for x, y, z in clavicle], [9, 6, 6, 7]),
-        Tube([build.at(s * x, y, z) for x, y, z in humerus], [22, 14, 12]),
+        Tube(build.path(clavicle, s), [9, 6, 6, 7]),
+        Tube(build.path(humerus, s), [22, 14, 12]),
         blade,
     ]
     for rib, z in enumerate((-206, -224, -242, -260)):
         y = canal_y(build, z * build.stretch[2])
         wide = 48 + 18 * rib
-        course = [(16, y - 6, z + 6), (wide * 0.7, y + 2, z + 4), (wide, y - 26, z - 4), (wide * 0.8, 6, z - 16), (22, -14 - 8 * rib, z - 24)]
+        course = [
+            (16, y - 6, z + 6),
+            (wide * 0.7, y + 2, z + 4),
+            (wide, y - 26, z - 4),
+            (wide * 0.8, 6, z - 16),
+            (22, -14 - 8 * rib, z - 24),
+        ]
         bones.append(Tube([(s * a, b, c * build.stretch[2]) for a, b, c in course], [4.5, 4.2, 4.2, 4.2, 4.0]))
     for bone in bones:
         canvas.paint(bone, 720.0)

@@ -6,6 +6,7 @@ values rounded). They look right and give sensible densities; they are not a mea
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,6 +68,10 @@ class Build:
     def at(self, x: float, y: float, z: float) -> Vector:
         """A landmark, mm."""
         return x * self.stretch[0], y * self.stretch[1], z * self.stretch[2]
+
+    def path(self, points: Iterable[Vector], side: float = 1.0) -> list[Vector]:
+        """Landmarks along a course; those of the right side are the left's with ``side`` -1."""
+        return [self.at(side * x, y, z) for x, y, z in points]
 
     def size(self, x: float, y: float, z: float) -> Vector:
         """Half-lengths of an organ, mm."""

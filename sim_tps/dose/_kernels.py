@@ -14,6 +14,7 @@ from numba import njit, prange
 _SIXTH = np.float32(1.0 / 6.0)
 _TWO_THIRDS = np.float32(2.0 / 3.0)
 _HALF = np.float32(0.5)
+_BLOCK = 1024
 
 
 @njit(parallel=True, nogil=True, cache=True)
@@ -25,20 +26,27 @@ def trace_depths(density, origin, spacing, source, points, depth):
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)
 def gather(points, frames, sad, depths, terms, per_term_mm, origins, places, images, dose):
-    """Dose at points: sum over beams of (SAD/distance)² × depth terms × interpolated layers."""
-    for i in prange(points.shape[0]):
-        total = np.float32(0.0)
+    """Dose at points: sum over beams of (SAD/distance)² × depth terms × interpolated layers.
+
+    Beam by beam within a block of points, so that one beam's images stay in the cache.
+    """
+    count = points.shape[0]
+    for block in prange((count + _BLOCK - 1) // _BLOCK):
+        first = block * _BLOCK
+        last = min(first + _BLOCK, count)
+        for i in range(first, last):
+            dose[i] = 0.0
         for b in range(frames.shape[0]):
-            depth = depths[b, i]
-            if depth <= 0.0:
-                continue
-            u, v, inverse_square = _project(points[i], frames[b], sad)
-            t0, t1, t2 = _terms_at(depth, terms, per_term_mm)
-            beam = np.float32(0.0)
-            for layer in range(places.shape[1]):
-                beam += _read(u, v, t0, t1, t2, origins[b, layer], places[b, layer], images)
-            total += beam * inverse_square
-        dose[i] = total
+            for i in range(first, last):
+                depth = depths[b, i]
+                if depth <= 0.0:
+                    continue
+                u, v, inverse_square = _project(points, i, frames, b, sad)
+                t0, t1, t2 = _terms_at(depth, terms, per_term_mm)
+                beam = np.float32(0.0)
+                for layer in range(places.shape[1]):
+                    beam += _read(u, v, t0, t1, t2, origins, places, b, layer, images)
+                dose[i] += beam * inverse_square
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)
@@ -50,11 +58,11 @@ def scatter(points, frames, sad, depths, terms, per_term_mm, origins, places, va
             depth = depths[b, i]
             if value == 0.0 or depth <= 0.0:
                 continue
-            u, v, inverse_square = _project(points[i], frames[b], sad)
+            u, v, inverse_square = _project(points, i, frames, b, sad)
             t0, t1, t2 = _terms_at(depth, terms, per_term_mm)
             value *= inverse_square
             for layer in range(places.shape[1]):
-                _add(u, v, t0 * value, t1 * value, t2 * value, origins[b, layer], places[b, layer], images)
+                _add(u, v, t0 * value, t1 * value, t2 * value, origins, places, b, layer, images)
 
 
 @njit(nogil=True, cache=True)
@@ -76,23 +84,23 @@ def first_hit(density, origin, spacing, start, end, threshold):
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _project(point, frame, sad):
+def _project(points, i, frames, b, sad):
     """Position on the isocentre plane, and (SAD/distance)²."""
-    dx = point[0] - frame[0]
-    dy = point[1] - frame[1]
-    dz = point[2] - frame[2]
-    along = -(dx * frame[9] + dy * frame[10] + dz * frame[11])
+    dx = points[i, 0] - frames[b, 0]
+    dy = points[i, 1] - frames[b, 1]
+    dz = points[i, 2] - frames[b, 2]
+    along = -(dx * frames[b, 9] + dy * frames[b, 10] + dz * frames[b, 11])
     scale = sad / along
-    u = (dx * frame[3] + dy * frame[4] + dz * frame[5]) * scale
-    v = (dx * frame[6] + dy * frame[7] + dz * frame[8]) * scale
+    u = (dx * frames[b, 3] + dy * frames[b, 4] + dz * frames[b, 5]) * scale
+    v = (dx * frames[b, 6] + dy * frames[b, 7] + dz * frames[b, 8]) * scale
     return u, v, sad * sad / (dx * dx + dy * dy + dz * dz)
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _terms_at(depth, terms, per_term_mm):
     position = depth * per_term_mm
-    n = int(position)
-    f = np.float32(position - n)
+    n = np.int64(position)
+    f = position - np.float32(n)
     e = np.float32(1.0) - f
     return (
         e * terms[n, 0] + f * terms[n + 1, 0],
@@ -113,44 +121,68 @@ def _spline(f):
     )
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _read(u, v, t0, t1, t2, origin, place, images):
-    x = (u - origin[0]) * origin[2]
-    y = (v - origin[1]) * origin[2]
-    rows, columns = place[1], place[2]
+@njit(nogil=True, cache=True, inline="always", fastmath=True)
+def _read(u, v, t0, t1, t2, origins, places, b, layer, images):
+    x = (u - origins[b, layer, 0]) * origins[b, layer, 2]
+    y = (v - origins[b, layer, 1]) * origins[b, layer, 2]
+    rows, columns = places[b, layer, 1], places[b, layer, 2]
     total = np.float32(0.0)
     if x >= 1.0 and y >= 1.0 and x < columns - 2 and y < rows - 2:
-        ix, iy = int(x), int(y)
-        x0, x1, x2, x3 = _spline(np.float32(x - ix))
-        ys = _spline(np.float32(y - iy))
-        first = place[0] + ((iy - 1) * columns + ix - 1) * 3
-        for row in range(4):
-            n = first + row * columns * 3
-            s0 = x0 * images[n] + x1 * images[n + 3] + x2 * images[n + 6] + x3 * images[n + 9]
-            s1 = x0 * images[n + 1] + x1 * images[n + 4] + x2 * images[n + 7] + x3 * images[n + 10]
-            s2 = x0 * images[n + 2] + x1 * images[n + 5] + x2 * images[n + 8] + x3 * images[n + 11]
-            total += ys[row] * (s0 * t0 + s1 * t1 + s2 * t2)
+        ix, iy = np.int64(x), np.int64(y)
+        x0, x1, x2, x3 = _spline(x - np.float32(ix))
+        y0, y1, y2, y3 = _spline(y - np.float32(iy))
+        # Unsigned, so that numba does not look for negative indices.
+        row = np.uint64(columns * 3)
+        n0 = np.uint64(places[b, layer, 0] + ((iy - 1) * columns + ix - 1) * 3)
+        n1, n2, n3 = n0 + row, n0 + row + row, n0 + row + row + row
+        taps = (
+            x0 * t0,
+            x0 * t1,
+            x0 * t2,
+            x1 * t0,
+            x1 * t1,
+            x1 * t2,
+            x2 * t0,
+            x2 * t1,
+            x2 * t2,
+            x3 * t0,
+            x3 * t1,
+            x3 * t2,
+        )
+        for k in range(12):
+            j = np.uint64(k)
+            total += taps[k] * (y0 * images[n0 + j] + y1 * images[n1 + j] + y2 * images[n2 + j] + y3 * images[n3 + j])
     return total
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _add(u, v, t0, t1, t2, origin, place, images):
-    x = (u - origin[0]) * origin[2]
-    y = (v - origin[1]) * origin[2]
-    rows, columns = place[1], place[2]
+@njit(nogil=True, cache=True, inline="always", fastmath=True)
+def _add(u, v, t0, t1, t2, origins, places, b, layer, images):
+    x = (u - origins[b, layer, 0]) * origins[b, layer, 2]
+    y = (v - origins[b, layer, 1]) * origins[b, layer, 2]
+    rows, columns = places[b, layer, 1], places[b, layer, 2]
     if x >= 1.0 and y >= 1.0 and x < columns - 2 and y < rows - 2:
-        ix, iy = int(x), int(y)
-        xs = _spline(np.float32(x - ix))
-        ys = _spline(np.float32(y - iy))
-        first = place[0] + ((iy - 1) * columns + ix - 1) * 3
-        for row in range(4):
-            n = first + row * columns * 3
-            for column in range(4):
-                weight = ys[row] * xs[column]
-                images[n] += weight * t0
-                images[n + 1] += weight * t1
-                images[n + 2] += weight * t2
-                n += 3
+        ix, iy = np.int64(x), np.int64(y)
+        x0, x1, x2, x3 = _spline(x - np.float32(ix))
+        row = np.uint64(columns * 3)
+        n = np.uint64(places[b, layer, 0] + ((iy - 1) * columns + ix - 1) * 3)
+        taps = (
+            x0 * t0,
+            x0 * t1,
+            x0 * t2,
+            x1 * t0,
+            x1 * t1,
+            x1 * t2,
+            x2 * t0,
+            x2 * t1,
+            x2 * t2,
+            x3 * t0,
+            x3 * t1,
+            x3 * t2,
+        )
+        for weight in _spline(y - np.float32(iy)):
+            for k in range(12):
+                images[n + np.uint64(k)] += weight * taps[k]
+            n += row
 
 
 @njit(nogil=True, cache=True)

@@ -18,7 +18,7 @@ from pydicom.errors import InvalidDicomError
 from sim_tps.errors import BadInput
 from sim_tps.importers.assembly import Reading, assemble, patient_id
 from sim_tps.importers.dicom_dose import reference_dose
-from sim_tps.importers.dicom_file import DicomFile
+from sim_tps.importers.dicom_file import DicomFile, is_whole
 from sim_tps.importers.dicom_image import read_image
 from sim_tps.importers.dicom_plan import read_plans
 from sim_tps.importers.dicom_structures import read_structures
@@ -91,18 +91,19 @@ def _is_dicom(path: Path) -> bool:
 def _read(path: Path) -> DicomFile:
     try:
         file = DicomFile(path, pydicom.dcmread(path))
+        whole = is_whole(file.data)
     except InvalidDicomError as error:
         raise BadInput(f"{path.name}: named like a DICOM file, but is none; take it out of the folder.") from error
     except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
         raise BadInput(
             f"{path.name}: cannot be read to its end ({error}); it may be cut short. Export it again."
         ) from error
+    if not whole or not file.modality:
+        raise BadInput(f"{path.name}: ends in the middle of its data; it is cut short. Copy or export it again.")
     if file.text("SOPClassUID") == ENHANCED_CT:
         raise BadInput(
             f"{path.name}: an Enhanced (multi-frame) CT; expected single-slice CT images. Export it as those."
         )
-    if not file.modality:
-        raise BadInput(f"{path.name}: no Modality (0008,0060); it may be cut short. Export it again.")
     return file
 
 

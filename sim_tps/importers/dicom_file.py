@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 
@@ -17,6 +18,9 @@ AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 """ImageOrientationPatient of slices whose rows run to the patient's left and whose columns run to posterior."""
 ORIENTATION_TOLERANCE = 1e-3
 """Of direction cosines: 0.06 degrees, 0.3 mm over half an image."""
+
+
+UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,19 @@ class DicomFile:
                 "slices, head first supine, no tilt. Other orientations cannot be planned here."
             )
 
+    def sequence(self, keyword: str) -> Items:
+        """A sequence that must be there."""
+        if keyword not in self.data:
+            raise BadInput(f"{self.path.name}: no {keyword}; it may be cut short. Export it again.")
+        return self.data[keyword].value
+
+    def whole_number(self, item: Dataset, keyword: str) -> int:
+        """A number that each item of a sequence must have."""
+        value = item.get(keyword)
+        if value is None:
+            raise BadInput(f"{self.path.name}: an item without {keyword}; it may be cut short. Export it again.")
+        return int(value)
+
     def frames_of_reference(self) -> set[str]:
         """Frames of reference that a structure set names."""
         return set(self._frames())
@@ -80,3 +97,16 @@ class DicomFile:
         for keyword in ("ReferencedFrameOfReferenceSequence", "StructureSetROISequence"):
             for item in self.items(keyword):
                 yield str(item.get("FrameOfReferenceUID") or item.get("ReferencedFrameOfReferenceUID") or "")
+
+
+def is_whole(data: Dataset) -> bool:
+    """Whether every element is as long as it says: a file that ends too soon is read without complaint otherwise."""
+    for tag in list(data.keys()):
+        element = data.get_item(tag)
+        if isinstance(element, RawDataElement):
+            size = 0 if element.value is None else len(element.value)
+            if element.length not in (UNDEFINED_LENGTH, size):
+                return False
+        elif element.VR == "SQ" and not all(is_whole(item) for item in element.value):
+            return False
+    return True

@@ -45,16 +45,15 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 def read_structures(file: DicomFile, slices: Sequence[DicomFile], grid: Grid) -> tuple[list[Region], list[Finding]]:
     """The set's structures on the image, and what was left out of it."""
     _require_same_frame(file, slices[0])
-    names = {int(item.ROINumber): str(item.get("ROIName") or "") for item in file.items("StructureSetROISequence")}
-    types = {
-        int(item.ReferencedROINumber): str(item.get("RTROIInterpretedType") or "")
-        for item in file.items("RTROIObservationsSequence")
+    names = {
+        file.whole_number(item, "ROINumber"): str(item.get("ROIName") or "")
+        for item in file.sequence("StructureSetROISequence")
     }
-    contours = {int(item.ReferencedROINumber): item for item in file.items("ROIContourSequence")}
-    if not names:
-        raise BadInput(
-            f"{file.path.name}: no StructureSetROISequence, so no structures; export the structure set again."
-        )
+    contours = {file.whole_number(item, "ReferencedROINumber"): item for item in file.sequence("ROIContourSequence")}
+    types = {
+        file.whole_number(item, "ReferencedROINumber"): str(item.get("RTROIInterpretedType") or "")
+        for item in file.sequence("RTROIObservationsSequence")
+    }
     regions, findings = [], []
     for number, name in names.items():
         drawn, left_out = _rings(file, name, contours.get(number, Dataset()))
@@ -128,8 +127,8 @@ def _slice_of(whom: str, ring: NDArray[np.float64], grid: Grid) -> float:
     nearest = float(heights[np.argmin(np.abs(heights - z_mm))])
     if abs(z_mm - nearest) > OFF_SLICE * dz:
         raise BadInput(
-            f"{whom} lies on no slice of the CT (from {heights[0]:g} to {heights[-1]:g} mm, every {dz:g} mm; the nearest "
-            f"is {nearest:g} mm). The structure set belongs to another image, or slices are missing."
+            f"{whom} lies on no slice of the CT (from {heights[0]:g} to {heights[-1]:g} mm, every {dz:g} mm; the "
+            f"nearest is {nearest:g} mm). The structure set belongs to another image, or slices are missing."
         )
     return nearest
 

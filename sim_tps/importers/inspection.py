@@ -59,8 +59,8 @@ def _couch(hu: NDArray[np.int16], external: Structure) -> Iterator[Finding]:
     if volume_cc >= COUCH_CC:
         yield Finding(
             "couch-excluded",
-            f"{volume_cc:.0f} cc denser than {BODY_HU} HU lie outside {external.name}: couch, immobilisation, or a body "
-            "larger than its outline. It is no part of the patient here; dose is calculated as if it were air.",
+            f"{volume_cc:.0f} cc denser than {BODY_HU} HU lie outside {external.name}: couch, immobilisation, or a "
+            "body larger than its outline. It is no part of the patient here; dose is calculated as if it were air.",
         )
 
 
@@ -83,8 +83,8 @@ def _air(hu: NDArray[np.int16], target: Structure) -> Iterator[Finding]:
     if volume_cc >= LEAST_REPORTED_CC:
         yield Finding(
             "air-in-target",
-            f"{_part(volume_cc, target)} is air (below {BODY_HU} HU): full dose there is not to be had, and asking for it "
-            "makes hot spots beside it.",
+            f"{_part(volume_cc, target)} is air (below {BODY_HU} HU): full dose there is not to be had, and asking for "
+            "it makes hot spots beside it.",
             target.name,
         )
 
@@ -95,8 +95,8 @@ def _cut(structure: Structure) -> Iterator[Finding]:
     if ends:
         yield Finding(
             "cut-by-image-edge",
-            f"{structure.name} reaches the scan's {' and '.join(ends)} end and may go on beyond it: its volume, mean dose "
-            "and percentages are those of the part that was scanned.",
+            f"{structure.name} reaches the scan's {' and '.join(ends)} end and may go on beyond it: its volume, mean "
+            "dose and percentages are those of the part that was scanned.",
             structure.name,
         )
 

@@ -63,7 +63,7 @@ def fit(measured: Measurements) -> Machine:
     """The beam that follows the measurements best."""
     found = minimize(
         lambda logarithms: _weights(measured, np.exp(logarithms))[1],
-        np.log(_START),
+        np.log(np.array(_START)),
         method="Nelder-Mead",
         options={"maxiter": 2000, "xatol": 1e-5, "fatol": 1e-9},
     )
@@ -159,7 +159,7 @@ def _machine(constants: NDArray[np.float64], weights: NDArray[np.float64]) -> Ma
         unit="1 Gy at the isocentre for a 100 × 100 mm² field of fluence 1, 50 mm deep in water, skin distance 950 mm",
         sources=(
             "beam: fitted by sim_tps/machines/fit.py to TPR and output factors of a Siemens Artiste 6 MV measured at "
-            "DKFZ Heidelberg 2008-2009 (github.com/e0404/photonPencilBeamKernelCalc, referenceData, commit c2296dd, MIT)",
+            "DKFZ Heidelberg 2008-2009 (github.com/e0404/photonPencilBeamKernelCalc, commit c2296dd, MIT)",
         ),
     )
 

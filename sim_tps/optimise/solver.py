@@ -49,7 +49,7 @@ class Limits:
     max_seconds: float
     smallest_gain: float
     """In units of the value: less than this over a window is nothing, however small the value has become."""
-    relative_gain: float = 2e-3
+    relative_gain: float = 1e-3
     """As a share of the value: less than this over a window is nothing."""
     window: int = 10
 

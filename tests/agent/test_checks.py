@@ -56,7 +56,9 @@ def test_a_rule_names_value_and_allowed(change: tuple[str, Field, float], rule: 
 def test_ring_doses_fall_outwards() -> None:
     """An inner ring pulled below the outer one is refused, by the name of the outer one."""
     inner = replace(OBJECTIVES[3], dose_gy=31.0)
-    tight = observation(step(1, goal("Core", "D10%[Gy] <= 25", 30.0), objectives=(*OBJECTIVES[:3], inner, *OBJECTIVES[4:])))
+    tight = observation(
+        step(1, goal("Core", "D10%[Gy] <= 25", 30.0), objectives=(*OBJECTIVES[:3], inner, *OBJECTIVES[4:]))
+    )
     found = check(Proposal("test", (Change("zInner upper", "dose_gy", 29.0, "test"),)), tight)
     assert [failure.objective for failure in found] == ["zOuter upper"]
 

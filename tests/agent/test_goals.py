@@ -16,7 +16,9 @@ def goal(text: str, *, structure: str = "Core", rank: int = 1, acceptable: float
     return BoundGoal(metric, parsed, rank, acceptable, source="test")
 
 
-def answer(bound: BoundGoal, value: float | None, status: model.MetricStatus = model.MetricStatus.OK) -> model.MetricResult:
+def answer(
+    bound: BoundGoal, value: float | None, status: model.MetricStatus = model.MetricStatus.OK
+) -> model.MetricResult:
     query = bound.metric.query
     assert query is not None
     return model.MetricResult(query, status, model.MetricUnit.GY, value)

@@ -189,6 +189,22 @@ async def test_reads_are_put_off_where_the_tps_does_not() -> None:
 
 
 @on_a_loop
+async def test_operation_that_could_not_be_checked_at_once_is_checked_at_its_turn() -> None:
+    """On a TPS without reads meanwhile, a second Optimize is QUEUED, and a stale etag then fails it."""
+    backend = ToyBackend(capabilities={"reads.during-operation": "NO"}, hold=True)
+    async with serving(backend) as raw:
+        session = await raw.open()
+        plans = [await raw.copy(session, label) for label in ("a", "b")]
+        first = await raw.optimize(session, plans[0])
+        await raw.until(first.name, RUNNING)
+        plans[1].etag = "old"
+        second = await raw.optimize(session, plans[1])
+        assert second.state == QUEUED
+        backend.go_on.release(backend.optimize_steps)
+        assert (await raw.until(second.name, FAILED)).error_reason == "ETAG_MISMATCH"
+
+
+@on_a_loop
 async def test_refusal_of_the_tps_is_told() -> None:
     """An operation that the TPS refuses is FAILED with the TPS's reason."""
     backend = ToyBackend()

@@ -139,6 +139,14 @@ def test_missing_function_is_refused() -> None:
     assert refusal.value.violations[0].field == "specs[2].function"
 
 
+def test_missing_normalization_is_not_none() -> None:
+    """A plan whose normalisation was left out is refused, not taken for one without."""
+    wire = plan_pb2.Plan(state=plan_pb2.PLAN_STATE_EDITABLE, technique=plan_pb2.TECHNIQUE_IMRT)
+    with pytest.raises(errors.InvalidField) as refusal:
+        convert.plan_from_wire(wire, "plan")
+    assert refusal.value.violations[0].field == "plan.normalization"
+
+
 def test_two_isocentres_are_refused() -> None:
     """Of two values that exclude each other none is silently dropped."""
     beam = model.BeamSpec(0.0, isocentre_mm=(0.0, 0.0, 0.0), isocentre_structure="patients/1/structures/1")

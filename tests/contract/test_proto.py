@@ -15,9 +15,12 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 
 import bridge.tps.v1
 from bridge import errors, model
+from bridge.backends.simulator.description import server_info
 from bridge.tps.v1 import options_pb2
 
-SPECIFICATION = Path(__file__).resolve().parents[2] / "proto" / "README.md"
+REPOSITORY = Path(__file__).resolve().parents[2]
+SPECIFICATION = REPOSITORY / "proto" / "README.md"
+WALK = REPOSITORY / "docs" / "decisions" / "0001-every-rpc-and-its-esapi-calls.md"
 
 FILES = [
     importlib.import_module(f"bridge.tps.v1.{path.stem}").DESCRIPTOR
@@ -238,3 +241,17 @@ def test_specification_lists_every_capability_that_an_rpc_needs() -> None:
     needed = {option(method, options_pb2.capability) for method in METHODS} - {""}
     assert needed
     assert all(f"| `{capability}` |" in SPECIFICATION.read_text() for capability in needed)
+
+
+def test_simulator_declares_what_the_registry_knows() -> None:
+    """Each capability of the simulator is in the registry, with a value that is listed there."""
+    registry = dict(re.findall(r"^\| `([a-z.-]+)` \| ([A-Z_, ]+) \|", SPECIFICATION.read_text(), re.MULTILINE))
+    declared = server_info().capabilities
+    unknown = {name: value for name, value in declared.items() if value not in registry.get(name, "").split(", ")}
+    assert not unknown
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_every_rpc_was_walked_through_its_esapi_calls(method: MethodDescriptor) -> None:
+    """An RPC that nobody walked through the calls of a real TPS is a promise that may not be kept."""
+    assert re.search(rf"\b{method.name}\b", WALK.read_text())

@@ -60,7 +60,7 @@ class DoseServicer(dose_service_pb2_grpc.DoseServiceServicer):
 
     async def CalculateDose(self, request: CalculateDoseRequest, context: Any) -> CalculateDoseResponse:
         grid_mm = request.grid_mm if request.HasField("grid_mm") else None
-        self._desk.envelope.grid(grid_mm, "grid_mm")
+        self._desk.envelope.dose_grid(grid_mm)
         return await self._desk.start(
             request,
             CalculateDoseResponse,

@@ -34,7 +34,9 @@ class OptimizationServicer(optimization_service_pb2_grpc.OptimizationServiceServ
         )
 
     async def EvaluateObjectives(self, request: EvaluateObjectivesRequest, context: Any) -> EvaluateObjectivesResponse:
-        result = await self._desk.read(
-            lambda: self._tps.evaluate_objectives(request.plan), viewer=request.session, of=(request.plan,)
-        )
+        def evaluate() -> model.OptimizationResult:
+            self._desk.require_objectives(request.plan)
+            return self._tps.evaluate_objectives(request.plan)
+
+        result = await self._desk.read(evaluate, viewer=request.session, of=(request.plan,))
         return EvaluateObjectivesResponse(result=convert.optimization_result_to_wire(result))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from bridge import convert, model
+from bridge.errors import FieldViolation, InvalidField
 from bridge.server.contradictions import require_consistent
 from bridge.server.desk import Desk, require_patient
 from bridge.server.sessions import LiveSession
@@ -44,6 +45,9 @@ class StructureServicer(structure_service_pb2_grpc.StructureServiceServicer):
 
         def check(session: LiveSession) -> None:
             require_patient(session, request.patient)
+            if request.label in {structure.label for structure in self._tps.structures(request.patient)}:
+                rule = "is the label of another structure already"
+                raise InvalidField(f"label {rule}.", violations=(FieldViolation("label", rule),))
 
         def make(session: LiveSession, _: None) -> CreateDerivedStructureResponse:
             structure = self._tps.create_structure(request.patient, request.label, derivation)

@@ -1,0 +1,211 @@
+"""The loop on the simulated TPS, over gRPC: it plans, keeps the best, restores it, and leaves an honest trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from agent import protocols
+from agent.goals import score, unmet
+from agent.loop import Budget, run
+from agent.matching import PreparationError
+from agent.observation import Observation
+from agent.planners import Planner, make_planner
+from agent.proposal import Change, Proposal
+from agent.protocols import LoadedProtocol
+from agent.records import GoalStatus, RunResult
+from agent.trace import Progressed, Trace, read, verify
+from bridge import testing
+from bridge.backends.simulator import Simulator
+from bridge.client import Client
+from sim_tps.cases import make_case
+
+COARSE = """\
+id: coarse
+title: TG-119 on coarse grids, so that tests are quick
+site: phantom
+intended_use: for tests
+prescription: {fractions: 25, targets_gy: {OuterTarget: 50}}
+normalise: {structure: OuterTarget, volume_percent: 95, dose_gy: 50}
+plan:
+  beamlet_mm: 10
+  dose_grid_mm: 6
+  optimization_grid_mm: 8
+  beams: [{gantry_deg: [0, 72, 144, 216, 288]}]
+structures:
+  OuterTarget: {required: true, kind: target, aliases: [PTV]}
+  BODY: {required: true, kind: external, aliases: [External]}
+  Core: {}
+  Liver: {}
+helpers:
+  zRing: {ring: targets, from_mm: 3, to_mm: 12}
+  zNothing: {keep: Core, without: [BODY]}
+goals:
+  - {structure: OuterTarget, goal: "D95%[Gy] >= 50", rank: 1}
+  - {structure: Core, goal: "D10%[Gy] <= 25", rank: 2}
+  - {structure: Core, goal: "D10%[Gy] <= 5", rank: 3}
+  - {structure: Liver, goal: "Mean[Gy] <= 13", rank: 1}
+report:
+  - {structure: OuterTarget, metric: HI ICRU83}
+objectives:
+  - {structure: OuterTarget, type: lower, dose_gy: 50.5, volume_percent: 99, priority: 300}
+  - {structure: Core, type: upper, dose_gy: 20, volume_percent: 0, priority: 50}
+  - {structure: zRing, type: upper, dose_gy: 46, volume_percent: 0, priority: 40}
+  - {structure: BODY, type: upper, dose_gy: 54, volume_percent: 0, priority: 900}
+"""
+
+
+@dataclass
+class Scripted:
+    """A planner that plays a list of proposals, then stops."""
+
+    proposals: list[Proposal]
+    seen: list[Observation]
+    name: str = "scripted"
+
+    def propose(self, observation: Observation) -> Proposal:
+        self.seen.append(observation)
+        return self.proposals.pop(0) if self.proposals else Proposal("The script is over.", stop=True)
+
+
+@pytest.fixture(scope="module")
+def coarse() -> LoadedProtocol:
+    return protocols.read(COARSE, "coarse.yaml")
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a simulated TPS that has the TG-119 phantom."""
+    simulator = Simulator(tmp_path_factory.mktemp("tps"))
+    simulator.tps.add_patient(make_case("tg119"))
+    with testing.serve(simulator) as server, server.client() as connected:
+        yield connected
+
+
+@dataclass
+class Finished:
+    result: RunResult
+    trace: Path
+    progress: list[Progressed]
+
+
+def plan(client: Client, protocol: LoadedProtocol, planner: Planner, folder: Path, attempts: int = 3) -> Finished:
+    case = client.patients()[0].name
+    progress: list[Progressed] = []
+    path = folder / "trace.jsonl"
+    with Trace(path) as trace, client.session(case) as session:
+        result = run(
+            client,
+            session,
+            case,
+            protocol,
+            planner,
+            trace=trace,
+            budget=Budget(attempts=attempts),
+            on_event=lambda event: progress.append(event) if isinstance(event, Progressed) else None,
+        )
+    return Finished(result, path, progress)
+
+
+@pytest.fixture(scope="module")
+def finished(client: Client, coarse: LoadedProtocol, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Three attempts of the rules planner."""
+    return plan(client, coarse, make_planner("rules"), tmp_path_factory.mktemp("run"))
+
+
+def test_every_attempt_is_normalised_to_the_coverage_point(finished: Finished) -> None:
+    """D95 of the target is 50.00 Gy in each attempt, whatever the optimiser left."""
+    values = [goal.value for attempt in finished.result.attempts for goal in attempt.goals if goal.metric == "D95%[Gy]"]
+    assert values == pytest.approx([50.0] * len(finished.result.attempts), abs=0.005)
+
+
+def test_the_best_attempt_has_the_smallest_score(finished: Finished) -> None:
+    """The attempt restored at the end is the one that the written score calls best."""
+    scores = {attempt.number: score(attempt.goals) for attempt in finished.result.attempts}
+    assert scores[finished.result.best] == min(scores.values())
+
+
+def test_the_routine_improves_on_the_protocols_own_objectives(finished: Finished) -> None:
+    """Something that the first attempt did not reach is nearer in the best one."""
+    assert score(finished.result.best_attempt.goals) < score(finished.result.attempts[0].goals)
+
+
+def test_an_absent_organ_is_shown_and_never_met(finished: Finished) -> None:
+    """The goal on a liver that a phantom does not have is not evaluable, with the reason."""
+    (liver,) = (goal for goal in finished.result.best_attempt.goals if goal.structure == "Liver")
+    assert (liver.status, liver.note) == (GoalStatus.NOT_EVALUABLE, "the patient has no Liver")
+
+
+def test_an_empty_helper_is_left_out_and_reported(finished: Finished) -> None:
+    """A recipe that leaves nothing makes no structure, and a note says so."""
+    assert any(note.startswith("Helper zNothing left out") for note in finished.result.notes)
+    assert "zNothing" not in {structure.label for structure in finished.result.structures}
+
+
+def test_a_goal_left_open_names_its_conflict(finished: Finished) -> None:
+    """The 5 Gy that the core cannot have is explained."""
+    (open_goal,) = unmet(finished.result.best_attempt.goals, 3)
+    assert [conflict.goals[0] for conflict in finished.result.conflicts] == [f"Core {open_goal.metric} <= 5"]
+
+
+def test_the_trace_is_whole_and_counts_every_call(finished: Finished) -> None:
+    """The chain verifies, and the calls counted are the calls traced."""
+    assert verify(finished.trace).ok
+    lines = read(finished.trace)
+    assert sum(line["event"] == "TpsCalled" for line in lines) == finished.result.tps_calls
+    assert [line["event"] for line in (lines[0], lines[-1])] != []
+    assert lines[-1]["event"] == "Ended"
+
+
+def test_the_restored_plan_measures_as_recorded(finished: Finished) -> None:
+    """The trace holds the comparison made after the restore, and nothing differed."""
+    (restored,) = (line["data"] for line in read(finished.trace) if line["event"] == "Restored")
+    assert (restored["attempt"], restored["exact"]) == (finished.result.best, True)
+    assert restored["largest_difference_percent"] < 1e-3
+
+
+def test_progress_is_shown_but_not_traced(finished: Finished) -> None:
+    """A listener hears of iterations; the trace stays short."""
+    assert finished.progress
+    assert not any(line["event"] == "Progressed" for line in read(finished.trace))
+
+
+def test_a_worse_attempt_is_not_kept(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """A planner that gives up the core leaves the first attempt as the plan."""
+    spoil = Proposal("Worse on purpose.", (Change("Core upper", "priority", 50.0 / 3.0, "to be worse"),))
+    result = plan(client, coarse, Scripted([spoil], []), tmp_path).result
+    assert [attempt.kept for attempt in result.attempts] == [True, False]
+    assert (result.best, result.stop_reason) == (1, "The script is over.")
+
+
+def test_a_proposal_starts_from_the_attempt_it_names(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """Starting from attempt 1, the change of attempt 2 is gone."""
+    second = Proposal("ring", (Change("zRing upper", "priority", 80.0, "test"),))
+    third = Proposal("core", (Change("Core upper", "priority", 100.0, "test"),), start_from=1)
+    result = plan(client, coarse, Scripted([second, third], []), tmp_path).result
+    assert [o.spec.priority for o in result.attempts[1].objectives] == [300, 50, 80, 900]
+    assert [o.spec.priority for o in result.attempts[2].objectives] == [300, 100, 40, 900]
+
+
+def test_refused_proposals_are_told_and_end_the_run(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """A planner that only proposes nonsense sees why each time, and the first attempt stays."""
+    nonsense = Proposal("?", (Change("Core upper", "priority", 1e6, "?"),))
+    planner = Scripted([nonsense] * 10, [])
+    result = plan(client, coarse, planner, tmp_path).result
+    assert len(result.attempts) == 1
+    assert "refused 4 times" in result.stop_reason
+    assert [len(observation.rejected) > 0 for observation in planner.seen] == [False, True, True, True]
+
+
+def test_a_missing_target_is_refused_with_what_the_patient_has(
+    client: Client, coarse: LoadedProtocol, tmp_path: Path
+) -> None:
+    """Without its target a patient is not planned; the error lists the structures, the trace ends with it."""
+    text = COARSE.replace("OuterTarget", "PTV_Lung").replace("aliases: [PTV]", "aliases: []")
+    with pytest.raises(PreparationError, match=r"PTV_Lung.*OuterTarget"):
+        plan(client, protocols.read(text, "lung.yaml"), make_planner("rules"), tmp_path)
+    assert read(tmp_path / "trace.jsonl")[-1]["event"] == "Failed"
+    assert verify(tmp_path / "trace.jsonl").ok
