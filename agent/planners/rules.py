@@ -2,7 +2,7 @@
 
 The one idea: always go on from the best attempt, with the few levers a planner has for each kind of goal.
 
-- Coverage: raise the target's lower objective. When the normalisation has to lift the whole dose, this comes first,
+- Coverage: raise the target's lower objective, priority and dose. When the normalisation has to lift the whole dose, this comes first,
   because everything else is lifted with it.
 - Hot spots: raise the upper objectives of target and body, and lower their dose towards the limit.
 - Spill (conformity, gradient, volume of a low dose): lower the doses of the rings that the dose has to fall through.
@@ -160,16 +160,21 @@ class _Try:
         """Make one objective act harder on one goal."""
         reason = f"{describe(goal)} is at {goal.value:.2f}."
         factor = _factor(goal) ** self._style.strength
-        if self._lever(state, goal) == "priority":
-            _ = self._set_priority(state, factor, reason) or self._set_dose(state, reason)
-        else:
-            _ = self._set_dose(state, reason) or self._set_priority(state, factor, reason)
+        lever = self._lever(state, goal)
+        moved = lever != "priority" and self._set_dose(state, reason)
+        if lever != "dose" or not moved:
+            moved = self._set_priority(state, factor, reason) or moved
+        if not moved:
+            self._set_dose(state, reason)
 
     def _lever(self, state: ObjectiveState, goal: GoalResult) -> str:
+        """``priority``, ``dose`` or ``both``: what will move this objective."""
         if self._style.lever != "fitting":
             return self._style.lever
         if state.place.region == "ring" or (state.value is not None and state.value < NO_DRIVE * self._total):
             return "dose"
+        if state.type in ("lower", "min"):
+            return "both"
         drive = DRIVE if state.place.region in ("target", "external") else ORGAN_DRIVE
         is_dose_limit = goal.comparator == "<=" and goal.unit == "Gy"
         return "dose" if is_dose_limit and state.dose_gy > goal.limit * drive else "priority"

@@ -40,6 +40,7 @@ class Curves:
 class GoalMark:
     """A goal as a point of the DVH plane."""
 
+    structure: str
     dose_gy: float
     volume_percent: float
     wants_less: bool
@@ -68,8 +69,8 @@ def dvh_figure(
     drawn = [goal for goal in goals if goal.structure in shown]
     marks = [mark for goal in drawn if (mark := goal_mark(goal, curves[0].dvhs, prescription_gy)) is not None]
     for mark in marks:
-        _draw_mark(axes, mark)
-    _frame(axes, curves, prescription_gy)
+        _draw_mark(axes, mark, colours[mark.structure])
+    _frame(axes, max(prescription_gy, _highest_gy(curves), *(mark.dose_gy for mark in marks)), prescription_gy)
     _draw_key(figure, shown, colours, targets, curves, bool(marks))
     return rendered(figure, image_format)
 
@@ -87,13 +88,13 @@ def goal_mark(goal: GoalResult, dvhs: Mapping[str, model.Dvh], prescription_gy: 
     if metric.kind is MetricKind.DOSE_AT_VOLUME and metric.volume is not None:
         share = metric.volume if metric.volume_unit is VolumeUnit.PERCENT else 100.0 * metric.volume / volume_cc
         dose_gy = goal.limit * prescription_gy / 100.0 if metric.percent_of_prescription else goal.limit
-        return GoalMark(dose_gy, min(share, 100.0), less, True, goal.status)
+        return GoalMark(goal.structure, dose_gy, min(share, 100.0), less, True, goal.status)
     if metric.kind is MetricKind.MAX_DOSE:
-        return GoalMark(goal.limit, 0.0, less, True, goal.status)
+        return GoalMark(goal.structure, goal.limit, 0.0, less, True, goal.status)
     if metric.kind is MetricKind.VOLUME_AT_DOSE and metric.dose is not None:
         share = goal.limit if goal.unit == "%" else 100.0 * goal.limit / volume_cc
         dose_gy = metric.dose * prescription_gy / 100.0 if metric.dose_is_percent else metric.dose
-        return GoalMark(dose_gy, share, less, False, goal.status) if share <= 100.0 else None
+        return GoalMark(goal.structure, dose_gy, share, less, False, goal.status) if share <= 100.0 else None
     return None
 
 
@@ -102,25 +103,29 @@ def _draw_curve(axes: Axes, dvh: model.Dvh, colour: str, line: Literal["-", "--"
     axes.plot(dvh.dose_gy[::step], dvh.volume_percent[::step], color=colour, linestyle=line, linewidth=width)
 
 
-def _draw_mark(axes: Axes, mark: GoalMark) -> None:
+def _highest_gy(curves: Sequence[Curves]) -> float:
+    """The highest dose that any curve reaches."""
+    return max((float(d.dose_gy[d.volume_percent > 0][-1]) for c in curves for d in c.dvhs.values()), default=0.0)
+
+
+def _draw_mark(axes: Axes, mark: GoalMark, colour: str) -> None:
     less, more = ("<", ">") if mark.about_dose else ("v", "^")
     axes.plot(
         [mark.dose_gy],
         [mark.volume_percent],
         marker=less if mark.wants_less else more,
-        markersize=8.5,
+        markersize=9.0,
         markerfacecolor=STATUS_COLOUR[mark.status],
-        markeredgecolor="white",
-        markeredgewidth=1.0,
+        markeredgecolor=colour,
+        markeredgewidth=1.8,
         linestyle="none",
         clip_on=False,
         zorder=5,
     )
 
 
-def _frame(axes: Axes, curves: Sequence[Curves], prescription_gy: float) -> None:
-    highest = max((float(d.dose_gy[d.volume_percent > 0][-1]) for c in curves for d in c.dvhs.values()), default=1.0)
-    axes.set_xlim(0, 1.04 * max(highest, prescription_gy))
+def _frame(axes: Axes, highest_gy: float, prescription_gy: float) -> None:
+    axes.set_xlim(0, 1.04 * highest_gy)
     axes.set_ylim(0, 101)
     axes.set_xlabel("Dose [Gy]", color=_INK, fontsize=10)
     axes.set_ylabel("Volume [%]", color=_INK, fontsize=10)

@@ -29,7 +29,7 @@ from bridge import INTENDED_USE, model
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURES = "pictures"
-_OVERVIEW_MARGIN_MM = 60.0
+_OVERVIEW_MARGIN_MM = 80.0
 
 DOSE_KIND_TEXT: Mapping[model.DoseKind, str] = {
     model.DoseKind.NONE: "The plan has no dose.",

@@ -265,10 +265,10 @@ def _key_rows(scene: Scene) -> int:
 
 
 def _in_key(scene: Scene) -> list[model.Structure]:
-    """Targets first, the External last."""
+    """In the order of the colours, prescribed targets first; the External last."""
     drawn = [s for s in scene.structures if s.label in scene.volumes.masks]
-    order = (model.StructureRole.TARGET, model.StructureRole.OAR, model.StructureRole.EXTERNAL)
-    return sorted(drawn, key=lambda each: order.index(each.role) if each.role in order else 1)
+    order = list(scene.colours)
+    return sorted(drawn, key=lambda each: (each.role is model.StructureRole.EXTERNAL, order.index(each.label)))
 
 
 def _extent(image: Cut) -> tuple[float, float, float, float]:

@@ -8,6 +8,9 @@ from importlib.metadata import version
 from bridge import SPEC_VERSION, model
 
 _CAPABILITIES: Mapping[str, str] = {
+    "dose.grid": "YES",
+    "normalization.coverage": "YES",
+    "normalization.percent": "YES",
     "objective.dose-volume": "YES",
     "objective.max-dose": "YES",
     "objective.min-dose": "YES",
@@ -17,21 +20,21 @@ _CAPABILITIES: Mapping[str, str] = {
     "objective.normal-tissue": "YES",
     "objective.evaluate": "YES",
     "optimize.fluence-only": "YES",
+    "optimize.max-iterations": "YES",
+    "optimize.max-seconds": "YES",
+    "optimize.seed": "YES",
     "optimize.warm-start": "YES",
     "optimize.problem.quadratic-penalty": "YES",
     "operation.cancel.optimize": "CHECKPOINT",
     "operation.cancel.calculate-dose": "CHECKPOINT",
     "operation.progress": "ITERATION",
     "plan.create": "YES",
-    "plan.copy": "YES",
+    "plan.create.beamlet": "YES",
+    "plan.create.optimization-grid": "YES",
     "reads.during-operation": "YES",
     "sequencing": "NONE",
     "snapshot.restore": "FULL",
-    "structure.derived": "YES",
     "structure.derived.scope": "STRUCTURE_SET",
-    "volume.dose": "YES",
-    "volume.image": "YES",
-    "volume.mask": "YES",
 }
 
 _LIMITS = model.Limits(
