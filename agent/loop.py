@@ -87,6 +87,8 @@ def run(
         The patient's resource name.
     trace
         Open and empty; the caller closes it.
+    seed
+        Written into the records: which patient of a built-in case this is.
     on_event
         Told of every event of the trace, and of progress inside operations.
 
@@ -235,7 +237,7 @@ class _Run:
 
     def optimise(self, number: int) -> model.OptimizationResult:
         warm = number > 1 and "optimize.warm-start" in self.server.capabilities
-        spec = model.OptimizeSpec(start=model.StartPoint.WARM if warm else model.StartPoint.COLD, seed=self.seed)
+        spec = model.OptimizeSpec(start=model.StartPoint.WARM if warm else model.StartPoint.COLD)
         result = self.call(self.session.optimize, self.plan, spec, on_progress=self.call.progress("optimize"))
         self.call.tell(Optimised(number, result))
         return result

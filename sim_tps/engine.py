@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim_tps.dose.density import density_map
-from sim_tps.dose.fields import beamlet_count, field_for_target, project
+from sim_tps.dose.fields import beamlet_count, field_for_target
 from sim_tps.dose.lateral import LateralMaps
 from sim_tps.dose.operator import DoseOperator, field_depths
 from sim_tps.dose.raytrace import surface_distance
@@ -39,7 +39,7 @@ _SMALLEST_GAIN_GY2 = 1e-4
 """Convergence: a window of iterations that gains less than this × the sum of priorities changes no dose by 0.1 Gy."""
 _LOWER_TYPES = (ObjectiveType.LOWER, ObjectiveType.MIN, ObjectiveType.UNIFORM, ObjectiveType.EUD_LOWER)
 _DEPTHS_KEPT_BYTES = 512 * 1024**2
-"""Depths of the dose grid are kept between dose calculations while they fit in this."""
+"""Depths on the grids dose was asked for are kept for the next time, while they fit in this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ class PlanEngine:
             dose[inside[part]] = DoseOperator(self.machine, self._maps, points, depths).gather(images)
             say("dose", 100.0 * min(first + stride, len(inside)) / len(inside), None, None)
         if kept is not None:
-            self._kept_depths = {grid: kept}
+            self._kept_depths[grid] = kept
         return dose.reshape(grid.shape)
 
     # set-up ---------------------------------------------------------------------------------------------------------
@@ -191,8 +191,6 @@ class PlanEngine:
             if distance is None:
                 raise BadInput(f"beam {field.id!r} misses the patient: its axis meets no tissue.")
             kernels.append(self.machine.kernel_at(distance))
-        for field in self.fields:
-            project(field.frame, self.machine.sad_mm, corners)
         return LateralMaps(self.machine, self.fields, kernels, corners)
 
     def _prepared(
@@ -236,7 +234,8 @@ class PlanEngine:
         """Room for the grid's depths, filled already where this grid was asked for before; None when too large."""
         if grid in self._kept_depths:
             return self._kept_depths[grid]
-        if 4 * count * len(self.fields) > _DEPTHS_KEPT_BYTES:
+        used = sum(depths.nbytes for depths in self._kept_depths.values())
+        if used + 4 * count * len(self.fields) > _DEPTHS_KEPT_BYTES:
             return None
         return np.full((len(self.fields), count), np.nan, np.float32)
 

@@ -355,7 +355,7 @@ class Tps:
 
         settings, patient = plan.settings, self.patient(plan.settings.patient)
         key = (settings.patient, settings.machine, settings.beams, settings.optimization_grid_mm, settings.dose_grid_mm)
-        key += (settings.beamlet_mm, settings.prescription, seed)
+        key += (settings.beamlet_mm, settings.prescription, seed, id(patient.hu))
         if key not in self._engines:
             dose_spacing = settings.dose_grid_mm
             self._engines[key] = PlanEngine(

@@ -2,8 +2,8 @@
 
 The one idea: always go on from the best attempt, with the few levers a planner has for each kind of goal.
 
-- Coverage: raise the target's lower objective, priority and dose. When the normalisation has to lift the whole dose, this comes first,
-  because everything else is lifted with it.
+- Coverage: raise the target's lower objective, priority and dose. When the normalisation has to lift the whole dose,
+  this comes first, because everything else is lifted with it.
 - Hot spots: raise the upper objectives of target and body, and lower their dose towards the limit.
 - Spill (conformity, gradient, volume of a low dose): lower the doses of the rings that the dose has to fall through.
   How steeply it falls is set by what the rings ask for, much less by how loudly they ask.
@@ -161,10 +161,11 @@ class _Try:
         reason = f"{describe(goal)} is at {goal.value:.2f}."
         factor = _factor(goal) ** self._style.strength
         lever = self._lever(state, goal)
-        moved = lever != "priority" and self._set_dose(state, reason)
-        if lever != "dose" or not moved:
-            moved = self._set_priority(state, factor, reason) or moved
-        if not moved:
+        by_dose = lever != "priority" and self._set_dose(state, reason)
+        if by_dose and lever == "dose":
+            return
+        by_priority = self._set_priority(state, factor, reason)
+        if not (by_dose or by_priority):
             self._set_dose(state, reason)
 
     def _lever(self, state: ObjectiveState, goal: GoalResult) -> str:

@@ -16,13 +16,18 @@ from matplotlib.lines import Line2D
 
 from agent.metrics import MetricError, parse_metric
 from agent.records import GoalResult, GoalStatus
-from agent.report.palette import STATUS_COLOUR
+from agent.report.palette import STATUS_WORD
 from agent.report.pictures import rendered, short
 from bridge import model
 from bridge.model import MetricKind, VolumeUnit
 
 _INK, _DIM, _RULE = "#1c2530", "#5b6672", "#e3e8ee"
-_MARKED = (GoalStatus.MET, GoalStatus.ACCEPTABLE, GoalStatus.MISSED)
+_FILL: Mapping[GoalStatus, Literal["full", "left", "none"]] = {
+    GoalStatus.MET: "full",
+    GoalStatus.ACCEPTABLE: "left",
+    GoalStatus.MISSED: "none",
+}
+"""A mark is as full as its goal is met, so that it reads without colours."""
 _KEY_ROWS = 26
 
 
@@ -77,7 +82,7 @@ def dvh_figure(
 
 def goal_mark(goal: GoalResult, dvhs: Mapping[str, model.Dvh], prescription_gy: float) -> GoalMark | None:
     """Where a goal stands in the DVH plane; None for means, indices, and goals without a curve."""
-    if goal.status not in _MARKED or goal.structure not in dvhs:
+    if goal.status not in _FILL or goal.structure not in dvhs:
         return None
     try:
         metric = parse_metric(goal.metric)
@@ -114,10 +119,12 @@ def _draw_mark(axes: Axes, mark: GoalMark, colour: str) -> None:
         [mark.dose_gy],
         [mark.volume_percent],
         marker=less if mark.wants_less else more,
-        markersize=9.0,
-        markerfacecolor=STATUS_COLOUR[mark.status],
+        fillstyle=_FILL[mark.status],
+        markersize=9.5,
+        markerfacecolor=colour,
+        markerfacecoloralt="white",
         markeredgecolor=colour,
-        markeredgewidth=1.8,
+        markeredgewidth=1.3,
         linestyle="none",
         clip_on=False,
         zorder=5,
@@ -172,7 +179,16 @@ def _draw_key(
         axes.text(1.5, row, short(each.name), fontsize=8.5, color=_DIM, va="center", parse_math=False)
         row += 0.95
     if with_marks:
-        for status, text in zip(_MARKED, ("goal met", "goal acceptable", "goal missed"), strict=True):
-            axes.plot([0.5], [row], marker="<", markersize=7, color=STATUS_COLOUR[status], linestyle="none")
-            axes.text(1.5, row, text, fontsize=8.5, color=_DIM, va="center")
+        for status, fill in _FILL.items():
+            axes.plot(
+                [0.5],
+                [row],
+                marker="<",
+                markersize=7.5,
+                fillstyle=fill,
+                color=_DIM,
+                markerfacecoloralt="white",
+                linestyle="none",
+            )
+            axes.text(1.5, row, f"goal {STATUS_WORD[status]}", fontsize=8.5, color=_DIM, va="center")
             row += 0.95

@@ -13,10 +13,13 @@ from bridge.errors import FieldViolation, InvalidField
 Broken = Iterator[tuple[str, str]]
 
 
-def require_consistent(value: model.ObjectiveSpec | model.Derivation, path: str) -> None:
-    """Raise `InvalidField` with every rule that ``value``, given at ``path``, breaks."""
-    broken = _of_objective(value) if isinstance(value, model.ObjectiveSpec) else _of_derivation(value)
-    violations = tuple(FieldViolation(f"{path}.{field}", rule) for field, rule in broken)
+def require_consistent(*given: tuple[model.ObjectiveSpec | model.Derivation, str]) -> None:
+    """Raise `InvalidField` with every rule that one of the objects, each with the path it was given at, breaks."""
+    violations = tuple(
+        FieldViolation(f"{path}.{field}", rule)
+        for value, path in given
+        for field, rule in (_of_objective(value) if isinstance(value, model.ObjectiveSpec) else _of_derivation(value))
+    )
     if violations:
         words = "; ".join(f"{violation.field} {violation.description}" for violation in violations)
         raise InvalidField(f"{words}.", violations=violations)

@@ -50,16 +50,18 @@ class Envelope:
                 metadata={"capability": capability},
             )
 
-    def _require_for(self, value: float | None, capability: str) -> None:
-        """A value that is given, and would not be kept, is refused."""
-        if value is not None:
-            self.require_capability(capability)
-
     def objectives(self, specs: Sequence[model.ObjectiveSpec]) -> None:
         """A plan's whole list of objectives."""
         self.objective_count(len(specs))
+        exceeded: list[LimitExceeded] = []
         for index, spec in enumerate(specs):
-            self.objective(spec, f"specs[{index}]")
+            try:
+                self.objective(spec, f"specs[{index}]")
+            except LimitExceeded as error:
+                exceeded.append(error)
+        if exceeded:
+            violations = tuple(violation for error in exceeded for violation in error.violations)
+            raise LimitExceeded(exceeded[0].message, metadata=exceeded[0].metadata, violations=violations)
 
     def objective_count(self, count: int) -> None:
         _at_most("objectives", count, self._limits.max_objectives)
@@ -67,7 +69,7 @@ class Envelope:
     def objective(self, spec: model.ObjectiveSpec, path: str = "spec") -> None:
         self.require_capability(FUNCTION_CAPABILITY[type(spec.function)])
         if isinstance(spec.function, model.NormalTissueFalloff) and not spec.function.automatic:
-            self._require_value("objective.normal-tissue", "YES")
+            self._require_own_falloff()
         if spec.role is model.ObjectiveRole.CONSTRAINT:
             self.require_capability("objective.role.constraint")
         if spec.priority is not None:
@@ -135,6 +137,19 @@ class Envelope:
             _at_most("spec.max_iterations", spec.max_iterations, self._limits.max_iterations)
         if spec.max_seconds is not None:
             _at_most("spec.max_seconds", spec.max_seconds, self._limits.max_seconds, " s")
+
+    def _require_for(self, value: float | None, capability: str) -> None:
+        """Refuse a value that is given and would not be kept."""
+        if value is not None:
+            self.require_capability(capability)
+
+    def _require_own_falloff(self) -> None:
+        capability = "objective.normal-tissue"
+        if self._capabilities[capability] == "AUTOMATIC":
+            raise CapabilityMissing(
+                "this server's normal-tissue fall-off takes no numbers of the caller's. Set automatic.",
+                metadata={"capability": capability},
+            )
 
 
 def _at_most(path: str, value: float, limit: float, unit: str = "") -> None:

@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from raw_client import (
     CLINICAL,
+    COLD,
     MESSAGES,
     PATIENT,
     PTV,
@@ -168,6 +169,41 @@ async def test_objective_that_this_server_does_not_take(
     async with serving() as raw:
         refusal = await refused(_created(raw, **changes))
         assert (refusal.code, refusal.reason) == (code, reason)
+
+
+@on_a_loop
+async def test_faults_of_all_objectives_are_told_together() -> None:
+    """ReplaceObjectives names every spec that is wrong, and stores none of them."""
+    async with serving() as raw:
+        session = await raw.open()
+        plan = await raw.copy(session)
+        specs = [_objective(priority=None), _objective(), _objective(relation="RELATION_EQUAL")]
+        call = raw.call("ReplaceObjectives", write=write(session), plan=plan.name, etag=plan.etag, specs=specs)
+        assert (await refused(call)).fields == ["specs[0].priority", "specs[2].relation"]
+        specs = [_objective(priority=2000.0), _objective(priority=3000.0)]
+        call = raw.call("ReplaceObjectives", write=write(session), plan=plan.name, etag=plan.etag, specs=specs)
+        assert (await refused(call)).fields == ["specs[0].priority", "specs[1].priority"]
+        assert (await raw.call("GetPlan", name=plan.name, session=session)).plan.etag == plan.etag
+
+
+@pytest.mark.parametrize(
+    ("missing", "method", "fields"),
+    [
+        ("optimize.seed", "Optimize", {"spec": COLD | {"seed": 1}}),
+        ("optimize.max-seconds", "Optimize", {"spec": COLD | {"max_seconds": 5.0}}),
+        ("optimize.warm-start", "Optimize", {"spec": COLD | {"start": "START_POINT_WARM"}}),
+        ("dose.grid", "CalculateDose", {"grid_mm": 3.0}),
+        ("normalization.percent", "SetNormalization", {"normalization": {"percent": {"percent": 105}}}),
+    ],
+)
+@on_a_loop
+async def test_value_that_would_not_be_kept_is_refused(missing: str, method: str, fields: dict[str, Any]) -> None:
+    """What a server does not declare is UNIMPLEMENTED with the capability's name, never ignored."""
+    async with serving(ToyBackend(capabilities={missing: "NO"})) as raw:
+        session = await raw.open()
+        plan = await raw.copy(session)
+        refusal = await refused(raw.call(method, write=write(session), plan=plan.name, etag=plan.etag, **fields))
+        assert (refusal.reason, refusal.metadata["capability"]) == ("CAPABILITY_MISSING", missing)
 
 
 @on_a_loop

@@ -65,12 +65,12 @@ async def test_watch_resumes_after_what_was_seen() -> None:
 
 @on_a_loop
 async def test_watching_what_has_ended_tells_its_end() -> None:
-    """However far a watcher had seen, it learns how the operation ended."""
+    """A watcher that comes late learns how the operation ended, and nothing more."""
     async with serving() as raw:
         session = await raw.open()
         operation = await raw.optimize(session, await raw.copy(session))
         await raw.until(operation.name, SUCCEEDED)
-        again = raw.call("WatchOperation", name=operation.name, after_sequence=1000)
+        again = raw.call("WatchOperation", name=operation.name, after_sequence=1)
         assert [part.operation.state async for part in again] == [SUCCEEDED]
 
 
@@ -242,18 +242,33 @@ async def test_plan_without_objectives_is_not_optimised() -> None:
 
 
 @on_a_loop
-async def test_client_that_vanished_leaves_nothing_behind() -> None:
-    """The operation of a session that expired goes on; when it has ended, everything uncommitted is discarded."""
+async def test_operation_outlives_its_client_and_not_its_session() -> None:
+    """It goes on while the lease lasts; then it is asked to stop, and what is uncommitted goes when it has."""
     backend, clock = ToyBackend(hold=True), FakeClock()
     async with serving(backend, clock=clock) as raw:
         session = await raw.open(lease_s=60)
-        plan = await raw.copy(session)
-        operation = await raw.optimize(session, plan)
+        operation = await raw.optimize(session, await raw.copy(session))
+        await raw.until(operation.name, RUNNING)
+        clock.go_on(61)
+        assert (await refused(raw.open())).reason == "SESSION_CONFLICT"
+        assert (await raw.call("GetOperation", name=operation.name)).operation.state == CANCELLING
+        backend.go_on.release()
+        await raw.until(operation.name, CANCELLED)
+        assert await raw.plans(await raw.open()) == [CLINICAL]
+
+
+@on_a_loop
+async def test_operation_that_cannot_stop_is_waited_for_before_the_discard() -> None:
+    """Where the TPS cannot stop, the patient stays held until the operation of the dead session has ended."""
+    backend, clock = ToyBackend(capabilities={"operation.cancel.optimize": "NONE"}, hold=True), FakeClock()
+    async with serving(backend, clock=clock) as raw:
+        session = await raw.open(lease_s=60)
+        operation = await raw.optimize(session, await raw.copy(session))
         await raw.until(operation.name, RUNNING)
         clock.go_on(61)
         assert (await refused(raw.open())).reason == "SESSION_CONFLICT"
         backend.go_on.release(backend.optimize_steps)
-        assert (await raw.until(operation.name, SUCCEEDED)).plan == plan.name
+        await raw.until(operation.name, SUCCEEDED)
         assert await raw.plans(await raw.open()) == [CLINICAL]
 
 

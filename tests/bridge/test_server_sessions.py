@@ -264,6 +264,18 @@ async def test_patient_that_cannot_be_opened_is_not_held() -> None:
 
 
 @on_a_loop
+async def test_snapshot_of_a_saved_plan_is_no_change() -> None:
+    """CreateSnapshot leaves the etag, and a committed plan stays visible and has nothing pending."""
+    async with serving() as raw:
+        session = await raw.open()
+        plan = await raw.copy(session)
+        await raw.commit(session)
+        await raw.call("CreateSnapshot", write=write(session), plan=plan.name, etag=plan.etag, label="first")
+        assert not (await raw.call("GetPendingChanges", session=session)).pending.changes
+        assert plan.name in await raw.plans()
+
+
+@on_a_loop
 async def test_snapshot_takes_a_plan_back() -> None:
     """Restoring a snapshot brings the normalisation back under a new etag."""
     async with serving() as raw:

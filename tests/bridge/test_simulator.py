@@ -234,14 +234,25 @@ def test_the_reference_dose_is_a_plan_to_read_and_not_to_write(simulator: Simula
 
 
 def test_metrics_without_an_answer_say_why(planned: tuple[Simulator, str]) -> None:
-    """No dose and an empty structure are statuses, not zeros."""
+    """No dose, an empty structure and more volume than there is are statuses, not zeros."""
     simulator, plan = planned
+    (more,) = simulator.evaluate(plan, [replace(D95, volume=900.0, volume_unit=model.VolumeUnit.CC)])
+    assert (more.status, more.value) == (model.MetricStatus.OUT_OF_GRID, None)
     empty = replace(D95, structure=f"{PATIENT}/structures/Empty")
     (nothing,) = simulator.evaluate(plan, [empty])
     assert (nothing.status, nothing.value) == (model.MetricStatus.EMPTY_STRUCTURE, None)
     bare = simulator.create_plan(PATIENT, SPEC, ORIGIN).name
     (without,) = simulator.evaluate(bare, [D95])
     assert (without.status, without.value) == (model.MetricStatus.NO_DOSE, None)
+
+
+def test_a_curve_that_cannot_be_drawn_is_refused(planned: tuple[Simulator, str]) -> None:
+    """A DVH of an empty structure, or of a plan without dose, is an error that says which."""
+    simulator, plan = planned
+    with pytest.raises(errors.TpsRefused, match="Empty"):
+        simulator.dvh(plan, f"{PATIENT}/structures/Empty", 0.1)
+    with pytest.raises(errors.NoDose):
+        simulator.dvh(simulator.create_plan(PATIENT, SPEC, ORIGIN).name, PTV, 0.1)
 
 
 def test_strange_structure_labels_get_safe_unique_names(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_concentric_spheres(target_mm):
 
 
 def test_a_dose_beside_its_target():
-    """With the isodose sphere displaced by e the overlap is a lens, and Paddick's index its square over both volumes."""
+    """With the isodose sphere displaced by e the overlap is a lens, and Paddick's index lens² over both volumes."""
     shift, radius = 6.0, 10.0
     target, body = dose_volume(ball("PTV", radius, GRID, (shift, 0.0, 0.0))), dose_volume(everything(GRID))
     lens_cc = math.pi * (2 * radius - shift) ** 2 * (shift**2 + 4 * shift * radius) / (12 * shift) / 1000.0

@@ -78,9 +78,12 @@ class Simulator:
     def dvh(self, plan: str, structure: str, bin_gy: float) -> model.Dvh:
         with translated():
             patient_id, plan_id = plan_ids(plan)
-            label = self._label(structure)
-            volume = self._tps.dose_volume(patient_id, plan_id, label)
             dose = self._plan(self._tps.plan(patient_id, plan_id)).dose
+            if dose.kind is model.DoseKind.NONE:
+                raise errors.NoDose(f"plan {plan!r} has no dose; optimise it and calculate dose first.")
+            volume = self._tps.dose_volume(patient_id, plan_id, self._label(structure))
+            if volume.volume_cc <= 0.0:
+                raise errors.TpsRefused(f"structure {structure!r} is empty: it has no DVH; choose another.")
             return metrics.dvh(structure, dose, volume, bin_gy)
 
     def evaluate(self, plan: str, queries: Sequence[model.MetricQuery]) -> Sequence[model.MetricResult]:

@@ -53,13 +53,17 @@ def _answer(query: MetricQuery, volume: Callable[[str | None], DoseVolume]) -> M
     asked = volume(query.structure)
     if asked.volume_cc <= 0.0:
         return MetricResult(query, MetricStatus.EMPTY_STRUCTURE, _unit(query))
-    if asked.coverage_percent < _WHOLE_PERCENT:
+    if asked.coverage_percent < _WHOLE_PERCENT or _wants_more_than_there_is(query, asked):
         return MetricResult(query, MetricStatus.OUT_OF_GRID, _unit(query))
     if query.kind in _INDICES:
         value = _INDICES[query.kind](asked, volume(query.body), _required(query.dose_gy, query, "dose_gy"))
     else:
         value = _PLAIN[query.kind](asked, query)
     return MetricResult(query, MetricStatus.OK, _unit(query), value)
+
+
+def _wants_more_than_there_is(query: MetricQuery, asked: DoseVolume) -> bool:
+    return query.volume_unit is VolumeUnit.CC and query.volume is not None and query.volume > asked.volume_cc
 
 
 def _dose_at(asked: DoseVolume, query: MetricQuery) -> float:
@@ -70,7 +74,7 @@ def _dose_at(asked: DoseVolume, query: MetricQuery) -> float:
 def _dose_at_cold(asked: DoseVolume, query: MetricQuery) -> float:
     volume = _required(query.volume, query, "volume")
     if query.volume_unit is VolumeUnit.CC:
-        return asked.dose_at_cc(max(0.0, asked.volume_cc - volume))
+        return asked.dose_at_cc(asked.volume_cc - volume)
     return asked.dose_at_percent(100.0 - volume)
 
 

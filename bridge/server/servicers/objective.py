@@ -52,7 +52,7 @@ class ObjectiveServicer(objective_service_pb2_grpc.ObjectiveServiceServicer):
 
         def change(_session: LiveSession, plan: model.Plan) -> SetObjectivePriorityResponse:
             spec = replace(self._spec(plan.name, request.name), priority=request.priority)
-            require_consistent(spec, "objective")
+            require_consistent((spec, "objective"))
             stored = self._tps.update_objective(request.name, spec)
             return SetObjectivePriorityResponse(objective=_one(stored), plan_etag=self._etag(plan.name))
 
@@ -65,8 +65,8 @@ class ObjectiveServicer(objective_service_pb2_grpc.ObjectiveServiceServicer):
         def change(_session: LiveSession, plan: model.Plan) -> UpdateObjectiveResponse:
             current = self._spec(plan.name, request.name)
             spec = replace(current, **{path: getattr(wanted, path) for path in paths})
-            require_consistent(spec, "spec")
-            require_consistent(spec, "spec")
+            require_consistent((spec, "spec"))
+            require_consistent((spec, "spec"))
             self._desk.envelope.objective(spec)
             stored = self._tps.update_objective(request.name, spec)
             return UpdateObjectiveResponse(objective=_one(stored), plan_etag=self._etag(plan.name))
@@ -74,7 +74,8 @@ class ObjectiveServicer(objective_service_pb2_grpc.ObjectiveServiceServicer):
         return await self._desk.change_plan(request, plan_of(request.name), UpdateObjectiveResponse, change)
 
     async def CreateObjective(self, request: CreateObjectiveRequest, context: Any) -> CreateObjectiveResponse:
-        spec = self._wanted(request.spec, "spec")
+        spec = convert.objective_spec_from_wire(request.spec, "spec")
+        require_consistent((spec, "spec"))
         self._desk.envelope.objective(spec)
 
         def change(_session: LiveSession, plan: model.Plan) -> CreateObjectiveResponse:
@@ -92,7 +93,9 @@ class ObjectiveServicer(objective_service_pb2_grpc.ObjectiveServiceServicer):
         return await self._desk.change_plan(request, plan_of(request.name), DeleteObjectiveResponse, change)
 
     async def ReplaceObjectives(self, request: ReplaceObjectivesRequest, context: Any) -> ReplaceObjectivesResponse:
-        specs = [self._wanted(spec, f"specs[{index}]") for index, spec in enumerate(request.specs)]
+        paths = [f"specs[{index}]" for index in range(len(request.specs))]
+        specs = [convert.objective_spec_from_wire(spec, path) for spec, path in zip(request.specs, paths, strict=True)]
+        require_consistent(*zip(specs, paths, strict=True))
         self._desk.envelope.objectives(specs)
 
         def change(_session: LiveSession, plan: model.Plan) -> ReplaceObjectivesResponse:
@@ -100,11 +103,6 @@ class ObjectiveServicer(objective_service_pb2_grpc.ObjectiveServiceServicer):
             return ReplaceObjectivesResponse(objectives=_to_wire(stored), plan_etag=self._etag(plan.name))
 
         return await self._desk.change_plan(request, request.plan, ReplaceObjectivesResponse, change)
-
-    def _wanted(self, message: objective_pb2.ObjectiveSpec, path: str) -> model.ObjectiveSpec:
-        spec = convert.objective_spec_from_wire(message, path)
-        require_consistent(spec, path)
-        return spec
 
     def _spec(self, plan: str, name: str) -> model.ObjectiveSpec:
         for objective in self._tps.objectives(plan):

@@ -40,7 +40,7 @@ class StructureServicer(structure_service_pb2_grpc.StructureServiceServicer):
         self, request: CreateDerivedStructureRequest, context: Any
     ) -> CreateDerivedStructureResponse:
         derivation = convert.derivation_from_wire(request.derivation, "derivation")
-        require_consistent(derivation, "derivation")
+        require_consistent((derivation, "derivation"))
         self._desk.envelope.structure_label(request.label)
 
         def check(session: LiveSession) -> None:
