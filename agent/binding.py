@@ -68,6 +68,11 @@ class Binding:
                     )
         return tuple(bound)
 
+    def with_curves(self) -> tuple[str, ...]:
+        wanted = {*self.prescriptions_gy(), self._protocol.external}
+        wanted |= {goal.metric.structure for goal in self.goals() if goal.metric.resource is not None}
+        return tuple(shown for name in self.names() for shown, _ in self.structures(name) if shown in wanted)
+
     def reported(self) -> tuple[BoundMetric, ...]:
         pairs = [pair for item in self._protocol.report for pair in self._metrics(item.structure, item.parsed)]
         return tuple(metric for metric, structure in pairs if structure is not None)

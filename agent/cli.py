@@ -93,7 +93,8 @@ def plan(
     open_report: Annotated[bool, typer.Option("--open", help="Show the report in the browser at the end.")] = False,
 ) -> None:
     """Plan a patient, and leave a folder with the report, the goals, the pictures and the whole trace."""
-    from agent.planning import Request, plan_case
+    from agent.cases import Request
+    from agent.planning import plan_case
 
     request = Request(
         case=case,

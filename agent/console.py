@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 import typer
+from rich import box
 from rich import progress as rich_progress
 from rich.console import Console
 from rich.markup import escape
@@ -141,6 +142,9 @@ def show_outcome(run: Run, page: Path) -> None:
     result = run.result
     out = console()
     out.print(goal_table(result.attempts[0], result.best_attempt))
+    for goal in result.best_attempt.goals:
+        if goal.status is GoalStatus.NOT_EVALUABLE:
+            out.print(f"[dim]Not evaluable: {escape(tables.goal_text(goal))}, {escape(goal.note)}[/dim]")
     out.print(f"Highest dose: {escape(hottest(run))}")
     for conflict in result.conflicts:
         out.print(_conflict(conflict))
@@ -150,14 +154,16 @@ def show_outcome(run: Run, page: Path) -> None:
 
 
 def goal_table(first: Attempt, best: Attempt) -> Table:
-    """Goals from the first attempt to the best, by rank."""
-    table = Table("Rank", "Structure", title="Goals", title_justify="left", title_style="bold")
+    """The goals that could be evaluated, from the first attempt to the best, by rank."""
+    table = Table(title="Goals", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("Rank")
+    table.add_column("Structure", overflow="fold")
     table.add_column("Metric", no_wrap=True)
     for heading in ("Goal", "First", f"Best ({best.number})"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Status", no_wrap=True)
     last_rank = 0
-    for row in tables.goal_rows(best.goals, first.goals):
+    for row in _evaluable(first, best):
         table.add_row(
             f"{row.rank}" if row.rank != last_rank else "",
             escape(row.structure),
@@ -169,6 +175,11 @@ def goal_table(first: Attempt, best: Attempt) -> Table:
         )
         last_rank = row.rank
     return table
+
+
+def _evaluable(first: Attempt, best: Attempt) -> list[tables.GoalRow]:
+    rows = tables.goal_rows(best.goals, first.goals)
+    return [row for row in rows if row.status is not GoalStatus.NOT_EVALUABLE]
 
 
 def show_comparison(run_a: Run, run_b: Run) -> None:

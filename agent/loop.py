@@ -14,19 +14,20 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 
 from agent import goals as goal_rules
 from agent.calls import Calls, Listener
 from agent.checks import apply, check
 from agent.conflicts import find_conflicts
-from agent.observation import ObjectiveState, Observation, Step
+from agent.measuring import Measuring, RunError, largest_difference_percent
+from agent.observation import Observation, ObjectiveState, Step
 from agent.planners import Planner
 from agent.preparation import Prepared, prepare, with_values
 from agent.proposal import Change, CheckFailure, Proposal
 from agent.protocols import LoadedProtocol
-from agent.records import Attempt, GoalResult, ReportedMetric, RunResult
+from agent.records import Attempt, Conflict, RunResult
 from agent.trace import (
     Applied,
     Checked,
@@ -45,15 +46,12 @@ from agent.trace import (
 from bridge import SPEC_VERSION, model
 from bridge.client import Client, Session
 
+__all__ = ["Budget", "RunError", "run"]
+
 MAX_REPAIRS = 3
 """How often a planner may repair a proposal that fails the checks, before the run ends with the best attempt."""
 EXACT_PERCENT = 1e-3
 """A metric after a FULL restore differs from the recorded one by less than this."""
-FULL_RESTORE = "FULL"
-
-
-class RunError(Exception):
-    """The run cannot go on; the message says what happened and what to do."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ def run(
     planner: Planner,
     *,
     trace: Trace,
-    budget: Budget = Budget(),
+    budget: Budget = Budget(),  # noqa: B008 - frozen
     seed: int | None = None,
     on_event: Listener | None = None,
 ) -> RunResult:
@@ -96,46 +94,73 @@ def run(
     ------
     agent.matching.PreparationError
         The patient or the server lacks what the protocol requires.
+    RunError
+        A plan that cannot be normalised, or that came back other than it was recorded.
     bridge.errors.BridgeError
         What the server answered; the trace holds it too.
     """
-    calls = Calls(trace, on_event)
+    call = Calls(trace, on_event)
+    started = time.monotonic()
     try:
-        return _Run(calls, client, session, case, protocol, planner, budget, seed).go()
+        server = call(client.server_info)
+        patient = next(found for found in call(client.patients) if found.name == case)
+        limits = {"attempts": budget.attempts, "seconds": budget.seconds, "tps_calls": budget.tps_calls}
+        versions = {**_versions(), "protocol_sha256": protocol.sha256}
+        call.tell(RunStarted(case, protocol.protocol.id, protocol.file, planner.name, seed, limits, versions, server))
+        prepared = prepare(call, session, case, protocol.protocol, server)
+        going = _Run(call, session, server, prepared, planner, budget, started)
+        stop_reason = going.go()
+        return RunResult(
+            case=case,
+            protocol=protocol.protocol.id,
+            planner=planner.name,
+            seed=seed,
+            attempts=tuple(going.attempts),
+            best=going.best,
+            stop_reason=stop_reason,
+            conflicts=going.conflicts,
+            seconds=time.monotonic() - started,
+            tps_calls=call.count,
+            plan=going.restored,
+            beams=prepared.beams,
+            structures=prepared.structures,
+            findings=patient.findings,
+            server=server,
+            versions=versions,
+            notes=(*_prescription_note(patient), *prepared.notes),
+        )
     except (Exception, KeyboardInterrupt) as error:
-        calls.tell(Failed(type(error).__name__, str(error)))
+        call.tell(Failed(type(error).__name__, str(error)))
         raise
 
 
+@dataclass
 class _Run:
     """One run while it happens."""
 
-    def __init__(
-        self,
-        call: Calls,
-        client: Client,
-        session: Session,
-        case: str,
-        loaded: LoadedProtocol,
-        planner: Planner,
-        budget: Budget,
-        seed: int | None,
-    ) -> None:
-        self.call, self.session, self.case, self.planner, self.budget, self.seed = (
-            call, session, case, planner, budget, seed,
-        )  # fmt: skip
-        self.loaded, self.protocol = loaded, loaded.protocol
-        self.started = time.monotonic()
-        self.server = call(client.server_info)
-        self.patient = next(p for p in call(client.patients) if p.name == case)
-        self.attempts: list[Attempt] = []
-        self.steps: list[Step] = []
-        self.best = 0
-        self.objective_names: dict[str, str] = {}
+    call: Calls
+    session: Session
+    server: model.ServerInfo
+    prepared: Prepared
+    planner: Planner
+    budget: Budget
+    started: float
+    attempts: list[Attempt] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    """The attempts again, as planners see them."""
+    best: int = 0
+    conflicts: tuple[Conflict, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.plan = self.prepared.plan.name
+        self.restored = self.prepared.plan
+        self.measuring = Measuring(self.call, self.session, self.prepared)
+        self.server_names: dict[str, str] = {}
         """Our name of an objective -> the server's."""
 
-    def go(self) -> RunResult:
-        self.begin()
+    def go(self) -> str:
+        """The whole run; answers why it stopped."""
+        self.set_objectives()
         proposal = Proposal("The protocol's own objectives.")
         while True:
             self.attempt(proposal)
@@ -145,94 +170,84 @@ class _Run:
             if proposal.stop:
                 reason = proposal.rationale
                 break
-        plan = self.restore_best()
-        return self.result(plan, reason)
+        self.restore_best()
+        self.conflicts = find_conflicts(self.observation())
+        self.call.tell(ConflictsFound(self.conflicts))
+        self.call.tell(Ended(self.best, reason, round(time.monotonic() - self.started, 3), self.call.count))
+        return reason
 
-    def begin(self) -> None:
-        """Prepare the plan and give it the protocol's objectives."""
-        self.call.tell(
-            RunStarted(
-                self.case, self.protocol.id, self.loaded.sha256, self.planner.name, self.seed,
-                {"attempts": self.budget.attempts, "seconds": self.budget.seconds, "tps_calls": self.budget.tps_calls},
-                _versions(), self.server,
-            )
-        )  # fmt: skip
-        self.prepared: Prepared = prepare(self.call, self.session, self.case, self.protocol, self.server)
-        self.plan = self.prepared.plan.name
-        states = self.prepared.objectives
-        stored = self.call(self.session.replace_objectives, self.plan, [self.prepared.spec(state) for state in states])
-        self._name_objectives(states, stored)
+    def set_objectives(self) -> None:
+        """Give the prepared plan the protocol's objectives."""
+        states, prepared = self.prepared.objectives, self.prepared
+        stored = self.call(self.session.replace_objectives, self.plan, [prepared.spec(state) for state in states])
+        self.name_objectives(states, stored)
         self.call.tell(
             PlanPrepared(
-                self.plan, self.prepared.origin, _prescription(self.prepared.plan), self.prepared.labels,
-                self.prepared.beams, tuple(stored), self.prepared.notes,
+                self.plan, prepared.origin, prepared.plan.prescription, prepared.labels, prepared.beams,
+                tuple(stored), prepared.notes,
             )
         )  # fmt: skip
 
     def attempt(self, proposal: Proposal) -> None:
         """Apply, optimise, dose, normalise, evaluate, record."""
-        started, calls_before = time.monotonic(), self.call.count
-        number = len(self.attempts) + 1
+        started, calls_before, number = time.monotonic(), self.call.count, len(self.attempts) + 1
         objectives = self.apply(number, proposal)
         optimisation = self.optimise(number)
-        dose = self.call(self.session.calculate_dose, self.plan, on_progress=self.call.progress("calculate_dose")).dose
-        normalization_percent = self.normalise()
-        goals, reported = self.evaluate()
-        dvhs = self.dvhs()
-        plan = self.call(self.session.plan, self.plan)
-        snapshot = self.call(self.session.create_snapshot, self.plan, f"attempt {number}")
+        self.call(self.session.calculate_dose, self.plan, on_progress=self.call.progress("calculate_dose"))
+        normalization_percent = self.measuring.normalise()
+        goals, reported = self.measuring.goals()
+        dvhs = self.measuring.dvhs()
+        dose = self.call(self.session.plan, self.plan).dose
+        snapshot = self.call(self.session.create_snapshot, self.plan, f"attempt {number}").name
         stored = tuple(self.call(self.session.objectives, self.plan))
         score = goal_rules.score(goals)
-        kept = not self.steps or score < self._best_step().score
+        kept = not self.steps or score < self.step(self.best).score
         self.attempts.append(
             Attempt(
                 number=number,
                 rationale=proposal.rationale,
-                changes=tuple(self._readable(change, proposal.start_from) for change in proposal.changes),
+                changes=self.readable(proposal),
                 objectives=stored,
                 goals=goals,
                 dvhs=dvhs,
-                dose=plan.dose if plan.dose.kind is not model.DoseKind.NONE else dose,
+                dose=dose,
                 iterations=optimisation.iterations,
                 total_value=optimisation.total_value,
                 seconds=time.monotonic() - started,
                 tps_calls=self.call.count - calls_before,
-                snapshot=snapshot.name,
+                snapshot=snapshot,
                 kept=kept,
                 normalization_percent=normalization_percent,
                 reported=reported,
             )
         )
-        values = self._values(optimisation)
         self.steps.append(
             Step(
-                number, proposal.start_from, proposal.changes, goals, with_values(objectives, values), score, kept,
-                normalization_percent,
+                number, proposal.start_from, proposal.changes, goals,
+                with_values(objectives, self.losses(optimisation)), score, kept, normalization_percent,
             )
         )  # fmt: skip
-        self.call.tell(Evaluated(number, goals, reported, normalization_percent, plan.dose, score, snapshot.name))
+        self.call.tell(Evaluated(number, goals, reported, normalization_percent, dose, score, snapshot))
         self.decide(number, kept)
 
     def apply(self, number: int, proposal: Proposal) -> tuple[ObjectiveState, ...]:
         """Go back to the attempt the proposal starts from, and change the objectives there."""
         if not self.steps:
             return self.prepared.objectives
-        base = self.steps[-1] if proposal.start_from is None else self._step(proposal.start_from)
+        base = self.base(proposal)
         if base is not self.steps[-1]:
             self.call(self.session.restore_snapshot, self.attempts[base.number - 1].snapshot)
-            self._name_objectives(base.objectives, self.call(self.session.objectives, self.plan))
+            self.name_objectives(base.objectives, self.call(self.session.objectives, self.plan))
         after = apply(proposal.changes, base.objectives)
         for before, state in zip(base.objectives, after, strict=True):
-            server_name = self.objective_names[state.name]
-            if self.prepared.spec(state) == self.prepared.spec(before):
+            if state == before:
                 continue
             if state == replace(before, priority=state.priority):
-                self.call(self.session.set_priority, server_name, state.priority)
+                self.call(self.session.set_priority, self.server_names[state.name], state.priority)
             else:
-                self.call(self.session.update_objective, server_name, self.prepared.spec(state))
+                self.call(self.session.update_objective, self.server_names[state.name], self.prepared.spec(state))
         plan = self.call(self.session.set_normalization, self.plan, None)
-        changes = tuple(self._readable(change, proposal.start_from) for change in proposal.changes)
-        self.call.tell(Applied(number, changes, plan.etag))
+        self.call.tell(Applied(number, self.readable(proposal), plan.etag))
         return after
 
     def optimise(self, number: int) -> model.OptimizationResult:
@@ -242,53 +257,6 @@ class _Run:
         self.call.tell(Optimised(number, result))
         return result
 
-    def normalise(self) -> float:
-        """Scale so that the coverage point that needs most dose is met exactly; percent of the optimiser's dose."""
-        points = self.prepared.normalisations
-        queries = [
-            model.MetricQuery(
-                model.MetricKind.DOSE_AT_VOLUME,
-                p.structure,
-                volume=p.volume_percent,
-                volume_unit=model.VolumeUnit.PERCENT,
-            )
-            for p in points
-        ]
-        answers = self.call(self.session.evaluate, self.plan, queries)
-        factors = []
-        for point, answer in zip(points, answers, strict=True):
-            if not answer.value or answer.value <= 0.0:
-                raise RunError(
-                    f"{self.plan!r} cannot be normalised: D{point.volume_percent:g}% of {point.structure!r} is "
-                    f"{answer.value} ({answer.status.name}). Does any beam reach it, and has it any objective?"
-                )
-            factors.append(point.dose_gy / answer.value)
-        decisive = max(range(len(points)), key=lambda index: factors[index])
-        self.call(self.session.set_normalization, self.plan, points[decisive])
-        return 100.0 * factors[decisive]
-
-    def evaluate(self) -> tuple[tuple[GoalResult, ...], tuple[ReportedMetric, ...]]:
-        """Every goal and reported metric, in one call."""
-        bound = [goal.metric for goal in self.prepared.goals] + list(self.prepared.reported)
-        queries = [metric.query for metric in bound]
-        asked = [query for query in queries if query is not None]
-        results = iter(self.call(self.session.evaluate, self.plan, asked))
-        answers = [None if query is None else next(results) for query in queries]
-        count = len(self.prepared.goals)
-        return (
-            goal_rules.evaluate(self.prepared.goals, answers[:count]),
-            goal_rules.report(self.prepared.reported, answers[count:]),
-        )
-
-    def dvhs(self) -> dict[str, model.Dvh]:
-        """Curves of everything that is planned for or has a goal."""
-        wanted = {*self.prepared.prescriptions_gy, self.protocol.external}
-        wanted |= {goal.metric.structure for goal in self.prepared.goals if goal.metric.resource is not None}
-        resources = self.prepared.resources
-        return {
-            shown: self.call(self.session.dvh, self.plan, name) for shown, name in resources.items() if shown in wanted
-        }
-
     def decide(self, number: int, kept: bool) -> None:
         if kept:
             self.best = number
@@ -297,15 +265,15 @@ class _Run:
 
     def finished(self) -> str:
         """Why the run ends here; empty when it goes on."""
+        seconds, budget = time.monotonic() - self.started, self.budget
         if not goal_rules.unmet(self.steps[-1].goals, 1, 2, 3):
             return "Every goal that can be evaluated is met."
-        if len(self.attempts) >= self.budget.attempts:
-            return f"The budget of {self.budget.attempts} attempts is spent."
-        if self.budget.tps_calls is not None and self.call.count >= self.budget.tps_calls:
-            return f"The budget of {self.budget.tps_calls} TPS calls is spent."
-        seconds = time.monotonic() - self.started
-        if self.budget.seconds is not None and seconds >= self.budget.seconds:
-            return f"The budget of {self.budget.seconds:g} s is spent."
+        if len(self.attempts) >= budget.attempts:
+            return f"The budget of {budget.attempts} attempts is spent."
+        if budget.tps_calls is not None and self.call.count >= budget.tps_calls:
+            return f"The budget of {budget.tps_calls} TPS calls is spent."
+        if budget.seconds is not None and seconds >= budget.seconds:
+            return f"The budget of {budget.seconds:g} s is spent."
         return ""
 
     def next_proposal(self) -> Proposal:
@@ -323,7 +291,7 @@ class _Run:
         why = f"The planner's proposal was refused {1 + MAX_REPAIRS} times, last: {'; '.join(map(str, failures))}"
         return Proposal(why, stop=True)
 
-    def observation(self, rejected: tuple[CheckFailure, ...]) -> Observation:
+    def observation(self, rejected: tuple[CheckFailure, ...] = ()) -> Observation:
         prepared = self.prepared
         return Observation(
             history=tuple(self.steps),
@@ -331,7 +299,6 @@ class _Run:
             limits=prepared.limits,
             places=prepared.places,
             targets=tuple(prepared.prescriptions_gy),
-            normalised_target=self.protocol.normalise.structure,
             prescriptions_gy=prepared.prescriptions_gy,
             overlap_percent=prepared.overlap_percent,
             volumes_cc=prepared.volumes_cc,
@@ -341,95 +308,70 @@ class _Run:
             rejected=rejected,
         )
 
-    def restore_best(self) -> model.Plan:
-        """Bring the best attempt back and measure it again."""
+    def restore_best(self) -> None:
+        """Bring the best attempt back and measure it again.
+
+        Where the TPS can only bring back the configuration, the plan is optimised again, and what comes out then is
+        what is reported.
+        """
         best = self.attempts[self.best - 1]
         self.call(self.session.restore_snapshot, best.snapshot)
-        exact = self.server.capabilities.get("snapshot.restore") == FULL_RESTORE
+        exact = self.server.capabilities.get("snapshot.restore") == "FULL"
         if not exact:
+            self.call(self.session.set_normalization, self.plan, None)
             self.optimise(best.number)
-            self.call(self.session.calculate_dose, self.plan)
-            self.normalise()
-        goals, reported = self.evaluate()
-        difference = _largest_difference_percent(best.goals, goals)
+            self.call(self.session.calculate_dose, self.plan, on_progress=self.call.progress("calculate_dose"))
+            self.measuring.normalise()
+        goals, reported = self.measuring.goals()
+        difference = largest_difference_percent(best.goals, goals)
         if exact and difference > EXACT_PERCENT:
             raise RunError(
                 f"attempt {best.number} was restored from {best.snapshot!r}, but its metrics differ by "
                 f"{difference:.3g} % from those recorded; the plan left behind is not the one reported."
             )
+        self.restored = self.call(self.session.plan, self.plan)
         if not exact:
-            self.attempts[self.best - 1] = replace(best, goals=goals, reported=reported, dvhs=self.dvhs())
+            measured = replace(
+                best, goals=goals, reported=reported, dvhs=self.measuring.dvhs(), dose=self.restored.dose
+            )
+            self.attempts[self.best - 1] = measured
+            self.steps[self.best - 1] = replace(self.step(self.best), goals=goals, score=goal_rules.score(goals))
         self.call.tell(Restored(best.number, best.snapshot, exact, difference))
-        return self.call(self.session.plan, self.plan)
 
-    def result(self, plan: model.Plan, reason: str) -> RunResult:
-        conflicts = find_conflicts(self.observation(()))
-        self.call.tell(ConflictsFound(conflicts))
-        seconds = time.monotonic() - self.started
-        self.call.tell(Ended(self.best, reason, round(seconds, 3), self.call.count))
-        return RunResult(
-            case=self.case,
-            protocol=self.protocol.id,
-            planner=self.planner.name,
-            seed=self.seed,
-            attempts=tuple(self.attempts),
-            best=self.best,
-            stop_reason=reason,
-            conflicts=conflicts,
-            seconds=seconds,
-            tps_calls=self.call.count,
-            plan=plan,
-            beams=self.prepared.beams,
-            structures=self.prepared.structures,
-            findings=self.patient.findings,
-            server=self.server,
-            versions={**_versions(), "protocol_sha256": self.loaded.sha256},
-            notes=self._notes(),
-        )
-
-    def _notes(self) -> tuple[str, ...]:
-        note = self.patient.prescription_note
-        own = (f"The patient's own data say: {note}. The protocol's prescription is used.",) if note else ()
-        return (*own, *self.prepared.notes)
-
-    def _name_objectives(self, states: tuple[ObjectiveState, ...], stored: Sequence[model.Objective]) -> None:
+    def name_objectives(self, states: Sequence[ObjectiveState], stored: Sequence[model.Objective]) -> None:
         """Remember the server's names; both lists are in the order in which we set them."""
-        self.objective_names = {state.name: o.name for state, o in zip(states, stored, strict=True)}
+        self.server_names = {state.name: objective.name for state, objective in zip(states, stored, strict=True)}
 
-    def _values(self, result: model.OptimizationResult) -> dict[str, float]:
+    def losses(self, result: model.OptimizationResult) -> dict[str, float]:
+        """Weighted loss by our objective name; empty where the TPS does not tell them apart."""
         if result.granularity is not model.ValueGranularity.PER_OBJECTIVE:
             return {}
-        return {ours: result.values[theirs] for ours, theirs in self.objective_names.items() if theirs in result.values}
+        return {ours: result.values[theirs] for ours, theirs in self.server_names.items() if theirs in result.values}
 
-    def _readable(self, change: Change, start_from: int | None) -> str:
-        base = self.steps[-1] if start_from is None else self._step(start_from)
-        before = next(state for state in base.objectives if state.name == change.objective)
-        word = change.field.removesuffix("_gy").removesuffix("_percent")
-        return f"{change.objective}: {word} {getattr(before, change.field):.4g} → {change.value:.4g}. {change.reason}"
+    def readable(self, proposal: Proposal) -> tuple[str, ...]:
+        """The changes as a person reads them: ``Core upper: priority 50 → 125. Core D10%[Gy] <= 25 is at 30.00.``"""
+        if not proposal.changes:
+            return ()
+        before = {state.name: state for state in self.base(proposal).objectives}
+        return tuple(_readable(change, before[change.objective]) for change in proposal.changes)
 
-    def _step(self, number: int) -> Step:
+    def base(self, proposal: Proposal) -> Step:
+        """The attempt whose objectives a proposal changes."""
+        number = len(self.attempts) if proposal.start_from is None else proposal.start_from
+        return self.step(number)
+
+    def step(self, number: int) -> Step:
         return self.steps[number - 1]
 
-    def _best_step(self) -> Step:
-        return self._step(self.best)
+
+def _readable(change: Change, before: ObjectiveState) -> str:
+    word = change.field.removesuffix("_gy").removesuffix("_percent")
+    return f"{change.objective}: {word} {getattr(before, change.field):.4g} → {change.value:.4g}. {change.reason}"
 
 
-def _prescription(plan: model.Plan) -> model.Prescription:
-    if plan.prescription is None:
-        raise RunError(f"{plan.name!r} states no prescription; the server must echo the one it was made with.")
-    return plan.prescription
-
-
-def _largest_difference_percent(recorded: tuple[GoalResult, ...], restored: tuple[GoalResult, ...]) -> float:
-    """Largest difference of a goal's value, in percent of the recorded one (of 1 where that is smaller)."""
-    largest = 0.0
-    for before, after in zip(recorded, restored, strict=True):
-        if before.value is None and after.value is None:
-            continue
-        if before.value is None or after.value is None:
-            return float("inf")
-        largest = max(largest, 100.0 * abs(after.value - before.value) / max(abs(before.value), 1.0))
-    return largest
+def _prescription_note(patient: model.Patient) -> tuple[str, ...]:
+    note = patient.prescription_note
+    return (f"The patient's own data say: {note.rstrip('.')}. The protocol's prescription is used.",) if note else ()
 
 
 def _versions() -> Mapping[str, str]:

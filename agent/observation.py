@@ -88,7 +88,6 @@ class Observation:
     places: Mapping[str, Place]
     """Structure that a goal names -> where it lies."""
     targets: tuple[str, ...]
-    normalised_target: str
     prescriptions_gy: Mapping[str, float]
     """Target -> plan-total dose."""
     overlap_percent: Mapping[str, float]

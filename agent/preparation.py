@@ -39,6 +39,8 @@ class Prepared:
     """Displayed name -> resource name, for every structure with a goal or objective."""
     objectives: tuple[ObjectiveState, ...]
     goals: tuple[BoundGoal, ...]
+    with_curves: tuple[str, ...]
+    """Displayed names of the targets, the External, and every structure with a goal."""
     reported: tuple[BoundMetric, ...]
     normalisations: tuple[model.CoverageNormalization, ...]
     """The coverage point of each target that may limit it; the one that needs most dose is used."""
@@ -77,6 +79,7 @@ def prepare(call: Calls, session: Session, case: str, protocol: Protocol, server
         resources=binding.resources(),
         objectives=objectives,
         goals=binding.goals(),
+        with_curves=binding.with_curves(),
         reported=binding.reported(),
         normalisations=binding.normalisations(),
         limits=binding.limits(objectives),

@@ -45,6 +45,10 @@ SERVER_LOG = "server.log"
 """Log of the simulated TPS that was started for the run; no part of the record."""
 
 
+INTERRUPTED = "Interrupted"
+"""How the stop reason of a run begins that a person stopped before its end."""
+
+
 class RunFolderError(Exception):
     """A folder that is not a finished run, or may not be written to."""
 
@@ -116,6 +120,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "planner": result.planner,
         "seed": result.seed,
         "outcome": "goals-met" if success(best.goals) else "goal-missed",
+        "interrupted": result.stop_reason.startswith(INTERRUPTED),
         "stop_reason": result.stop_reason,
         "dose_kind": best.dose.kind.name,
         "deliverable": best.dose.deliverable,

@@ -32,7 +32,7 @@ _NO_LINE_BEFORE = "0" * 64
 class RunStarted:
     case: str
     protocol: str
-    protocol_sha256: str
+    protocol_file: str
     planner: str
     seed: int | None
     budget: Mapping[str, float | None]
@@ -45,7 +45,7 @@ class PlanPrepared:
     plan: str
     plan_origin: str
     """``created``, or the plan it was copied from."""
-    prescription: model.Prescription
+    prescription: model.Prescription | None
     structures: Mapping[str, str]
     """The protocol's name -> the patient's label."""
     beams: tuple[model.Beam, ...]

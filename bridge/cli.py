@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
 from bridge import INTENDED_USE
+
+if TYPE_CHECKING:
+    from bridge.backends.simulator import Simulator
 
 app = typer.Typer(
     name="beamwright-bridge",
@@ -61,33 +64,40 @@ def serve(
             "stdin closes.",
         ),
     ] = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], typer.Option(help="The least serious messages shown.")
+    ] = "info",
 ) -> None:
     """Run the simulated TPS, so that planning programs on this machine can talk to it.
 
     It listens on this machine only, and only to callers that know the token. Ctrl-C stops it: committed plans stay,
     everything uncommitted is forgotten.
     """
-    from bridge import intake, logs, serving
-    from bridge.backends.simulator import Simulator
-    from sim_tps.store import DATABASE
+    from bridge import logs
 
     if keep_nothing and data_dir is not None:
         raise typer.BadParameter("choose --keep-nothing or --data-dir, not both.")
+    if seed is not None and case is None:
+        raise typer.BadParameter("--seed chooses a patient of a built-in case; name it with --case.")
     logs.configure(log_level)
     with _refusals_shown(), _data_folder(data_dir, keep_nothing) as folder, ExitStack() as stack:
+        from bridge import serving  # after the lock, so that a second server is refused without delay
+        from bridge.backends.simulator import Simulator
+        from sim_tps.store import DATABASE
+
         simulator = Simulator(folder)
-        patient = None
-        if case is not None:
-            taken_in = intake.read_case(case, seed=seed)
-            intake.take_in(simulator.tps, taken_in)
-            patient = f"patients/{taken_in.id}"
+        patient = _taken_in(simulator, case, seed) if case is not None else None
         if announce:
             ready = partial(serving.announce, patient=patient)
         else:
             path = token_file or folder / "token"
             ready = partial(_tell, path, stack.enter_context(serving.token_file(path)))
-        serving.run(simulator, folder / DATABASE, ready, port=port, read_only=read_only, until_stdin_closes=announce)
+        try:
+            serving.run(
+                simulator, folder / DATABASE, ready, port=port, read_only=read_only, until_stdin_closes=announce
+            )
+        except serving.PortTaken as refusal:
+            _fail(str(refusal))
 
 
 @app.command("import")
@@ -146,6 +156,15 @@ def proto(
     typer.echo(f"{len(written)} files in {folder}; start with {folder / 'README.md'}.")
 
 
+def _taken_in(simulator: Simulator, case: str, seed: int | None) -> str:
+    """The name under which the server knows the patient."""
+    from bridge import intake
+
+    patient = intake.read_case(case, seed=seed)
+    intake.take_in(simulator.tps, patient)
+    return f"patients/{patient.id}"
+
+
 def _tell(path: Path, write_token: Callable[[str], None], endpoint: str, token: str) -> None:
     write_token(token)
     typer.echo(
@@ -172,12 +191,12 @@ def _refusals_shown() -> Iterator[None]:
     """What a person can mend is told in a sentence; anything else is a bug and keeps its traceback."""
     from bridge.data_folder import FolderInUse
     from bridge.errors import BridgeError
-    from bridge.proto_files import ProtoFilesMissing
+    from bridge.proto_files import ContractMissing
     from sim_tps.errors import TpsError
 
     try:
         yield
-    except (TpsError, BridgeError, FolderInUse, FileExistsError, ProtoFilesMissing) as refusal:
+    except (TpsError, BridgeError, FolderInUse, FileExistsError, ContractMissing) as refusal:
         _fail(str(refusal))
 
 

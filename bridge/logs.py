@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import structlog
 
+LEVELS = ("debug", "info", "warning", "error")
 CORRELATION_ID = "correlation_id"
 CORRELATION_HEADER = "x-correlation-id"
 """gRPC metadata key that carries the correlation id over the wire."""
@@ -28,6 +29,8 @@ def configure(level: str = "info") -> None:
     level : str
         The least serious level shown: ``debug``, ``info``, ``warning`` or ``error``.
     """
+    if level not in LEVELS:
+        raise ValueError(f"log level {level!r} is not one of {', '.join(LEVELS)}.")
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -43,9 +46,8 @@ def configure(level: str = "info") -> None:
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _ToStderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -70,6 +72,16 @@ def correlated(correlation: str | None = None) -> Iterator[str]:
     chosen = correlation or uuid.uuid4().hex
     with structlog.contextvars.bound_contextvars(**{CORRELATION_ID: chosen}):
         yield chosen
+
+
+class _ToStderr(logging.Handler):
+    """Writes to whatever stderr is at the moment: progress displays and test runners put another in its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            sys.stderr.write(self.format(record) + "\n")
+        except (OSError, ValueError):
+            self.handleError(record)
 
 
 def _for_people() -> list[structlog.typing.Processor]:

@@ -1,29 +1,30 @@
 """The contract's own text: the .proto files and their specification, wherever this package is installed.
 
-They lie in ``proto/`` of a checkout, and under ``share/beamwright/proto`` of the environment when installed.
+They lie in ``proto/`` of a checkout; an installation keeps them as data files beside the package's metadata.
 """
 
 from __future__ import annotations
 
-import sysconfig
+from importlib import metadata
 from pathlib import Path
 
-INSTALLED = Path("share") / "beamwright" / "proto"
+SPECIFICATION = "README.md"
+INSTALLED = f"share/beamwright/proto/{SPECIFICATION}"
 
 
-class ProtoFilesMissing(Exception):
+class ContractMissing(Exception):
     """This installation lacks the contract's text."""
 
 
 def contract_folder() -> Path:
     """The folder that holds ``README.md`` and ``bridge/tps/v1/*.proto``."""
-    candidates = [Path(__file__).resolve().parent.parent / "proto", Path(sysconfig.get_path("data")) / INSTALLED]
-    for folder in candidates:
-        if (folder / "README.md").is_file():
-            return folder
-    raise ProtoFilesMissing(
-        f"the contract's files are in none of {[str(c) for c in candidates]}; install beamwright again."
-    )
+    checkout = Path(__file__).resolve().parent.parent / "proto"
+    if (checkout / SPECIFICATION).is_file():
+        return checkout
+    for file in metadata.files("beamwright") or ():
+        if file.as_posix().endswith(INSTALLED):
+            return Path(str(file.locate())).resolve().parent
+    raise ContractMissing("this installation of beamwright lacks the contract's files; install it again.")
 
 
 def write_contract(folder: Path, *, force: bool = False) -> list[Path]:
@@ -35,10 +36,13 @@ def write_contract(folder: Path, *, force: bool = False) -> list[Path]:
         A file is there already and ``force`` is not set; nothing is written then.
     """
     source = contract_folder()
-    files = sorted(f.relative_to(source) for f in (*source.rglob("*.proto"), source / "README.md"))
-    there = [str(f) for f in files if (folder / f).exists()]
+    files = sorted(file.relative_to(source) for file in (*source.rglob("*.proto"), source / SPECIFICATION))
+    there = [file for file in files if (folder / file).exists()]
     if there and not force:
-        raise FileExistsError(f"{str(folder)!r} already holds {', '.join(there)}; use --force to overwrite.")
+        raise FileExistsError(
+            f"{len(there)} of {len(files)} files are in {str(folder)!r} already, {str(there[0])!r} among them; "
+            "use --force to overwrite them."
+        )
     for file in files:
         target = folder / file
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,11 @@ from bridge.backend import Backend
 from bridge.launch import Announcement
 from bridge.server import Server
 
+
+class PortTaken(Exception):
+    """The port asked for is in use."""
+
+
 Ready = Callable[[str, str], None]
 """Called with endpoint and token when the server answers."""
 
@@ -29,7 +35,14 @@ Ready = Callable[[str, str], None]
 def run(
     backend: Backend, journal_path: Path, ready: Ready, *, port: int, read_only: bool, until_stdin_closes: bool
 ) -> None:
-    """Serve ``backend`` on the loopback until told to stop; closes it then."""
+    """Serve ``backend`` on the loopback until told to stop; closes it then.
+
+    Raises
+    ------
+    PortTaken
+        Somebody else listens there.
+    """
+    _require_free(port)
     token = secrets.token_urlsafe(32)
     server = Server(backend, journal_path=journal_path, token=token, read_only=read_only, port=port)
 
@@ -70,6 +83,16 @@ def token_file(path: Path) -> Iterator[Callable[[str], None]]:
         yield write
     finally:
         path.unlink(missing_ok=True)
+
+
+def _require_free(port: int) -> None:
+    """gRPC would share the port with another server of the same user, and calls would go to either."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortTaken(f"cannot listen on port {port}: {error.strerror}. Use another --port, or none.") from error
 
 
 def _after_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

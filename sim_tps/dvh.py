@@ -6,6 +6,7 @@ sorted. There are no bins, so no answer depends on a bin width. How small the pi
 - A structure of up to `DENSE_VOXELS` voxels is cut into pieces of about a hundred thousandth of its volume. In
   a voxel on its rim the pieces that count are those deepest inside (by interpolated occupancy), as many as the
   voxel's occupancy says, so the volume is kept exactly.
+- A structure that is known by whole voxels only is not taken to fill them to their faces: see `_spread`.
 - A larger one, in practice the External, is sampled at voxel centres, weighted by occupancy, but its hottest part
   (the isodose volumes and D0.03cc live there) is cut finer too.
 
@@ -227,10 +228,11 @@ def _cut(structure: Structure, field: _DoseField, flat: _Indices, count: int) ->
     image = structure.image_grid
     voxels = np.stack(np.unravel_index(flat, structure.occupancy.shape))
     whole = structure.occupancy.ravel()[flat] >= 1.0
+    spread = _spread(structure.occupancy, voxels[:, whole])
     first = np.array(structure.first_voxel, np.float64)[:, None]
     pieces = []
     for offset in _offsets(image, count):
-        dose, covered = field.at(image, voxels[:, whole] + first + offset[:, None])
+        dose, covered = field.at(image, voxels[:, whole] + first + offset[:, None] * spread)
         pieces.append(_Pieces(dose, np.full(dose.size, image.voxel_cc / count, np.float32), covered))
     rim, rim_count = voxels[:, ~whole], max(count, RIM_PIECES)
     offsets = _offsets(image, rim_count)
@@ -239,6 +241,23 @@ def _cut(structure: Structure, field: _DoseField, flat: _Indices, count: int) ->
         dose, covered = field.at(image, rim[:, kept] + first + offset[:, None])
         pieces.append(_Pieces(dose, fraction[kept] * np.float32(image.voxel_cc / rim_count), covered))
     return pieces
+
+
+def _spread(occupancy: _Reals, voxels: _Indices) -> NDArray[np.float64]:
+    """1 along the axes on which a voxel's pieces are spread over it, 0 where they stay at its centre, (3, n).
+
+    A structure made of whole voxels says only which centres lie inside; where between the last one inside and the first
+    outside it ends is not known. Its pieces are spread only along axes with a neighbour inside on both sides.
+    """
+    spread = np.ones(voxels.shape)
+    if not np.isin(occupancy, (0.0, 1.0)).all():
+        return spread
+    padded = np.pad(occupancy, 1)
+    for axis in range(3):
+        step = np.zeros((3, 1), np.intp)
+        step[axis] = 1
+        spread[axis] = padded[tuple(voxels + 1 - step)] * padded[tuple(voxels + 1 + step)]
+    return spread
 
 
 def _inside_fractions(occupancy: _Reals, rim: _Indices, offsets: NDArray[np.float64]) -> _Reals:

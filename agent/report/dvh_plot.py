@@ -176,7 +176,7 @@ def _draw_key(
     row += 0.5
     for each in curves:
         axes.add_line(Line2D([0, 1], [row, row], color=_DIM, linewidth=1.4, linestyle=each.line))
-        axes.text(1.5, row, short(each.name), fontsize=8.5, color=_DIM, va="center", parse_math=False)
+        axes.text(1.5, row, short(each.name, 32), fontsize=8.5, color=_DIM, va="center", parse_math=False)
         row += 0.95
     if with_marks:
         for status, fill in _FILL.items():

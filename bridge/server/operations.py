@@ -173,11 +173,6 @@ class Operations:
             return model.CancelOutcome.CANCELLED
         return model.CancelOutcome.CANCELLING
 
-    async def end_of(self, session: str) -> None:
-        """Return when no operation of the session is left unended."""
-        for operation in self.list(session=session):
-            await self._entry(operation.name).end()
-
     async def stop(self, grace_s: float) -> bool:
         """Cancel what can be cancelled, wait for the rest; what still runs then is lost. True if nothing was lost."""
         unended = [entry for entry in self._entries.values() if not entry.operation.state.ended]

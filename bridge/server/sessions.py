@@ -239,8 +239,7 @@ class Sessions:
 
     async def _end(self, session: LiveSession, ending: str) -> None:
         try:
-            async with session.alone:
-                await self._operations.end_of(session.name)
+            async with session.alone:  # the turn on the TPS thread comes when no operation holds it
                 if session.mode is model.SessionMode.READ_WRITE:
                     await self._tps.call(lambda: self._backend.discard(session.patient))
         except Exception:

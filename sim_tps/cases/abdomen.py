@@ -53,11 +53,10 @@ def build(seed: int) -> Patient:
     organs = _organs(person, draws.anatomy)
     canvas = Canvas(_grid(person))
     depths = _paint_body(canvas, person, draws.texture)
-    bare = canvas.hu.copy()
     _paint_lungs(canvas, organs, person)
     _paint_bones(canvas, organs, person)
     _paint_organs(canvas, organs, person, draws.texture)
-    canvas.restore(bare, depths.deeper_than(5.0))
+    canvas.restore_skin(depths, 5.0)
     _outline_targets(canvas, organs, draws.target)
     canvas.mottle(draws.texture, 5.0, 28.0, -200.0, 150.0)
     return canvas.patient("liver", "Liver metastasis", seed)
@@ -65,7 +64,7 @@ def build(seed: int) -> Patient:
 
 def _grid(person: Build) -> Grid:
     x, y, z = person.stretch
-    return centred_grid((-177.5 * x, -120.0 * y, -95.0 * z), (177.5 * x, 122.5 * y, 170.0 * z), (2.5, 2.5, 2.5))
+    return centred_grid((-177.5 * x, -120.0 * y, -95.0 * z), (177.5 * x, 130.0 * y, 170.0 * z), (2.5, 2.5, 2.5))
 
 
 # --- organs -----------------------------------------------------------------------------------------------------------
@@ -249,9 +248,7 @@ def _paint_body(canvas: Canvas, person: Build, rng: np.random.Generator) -> Dept
         )
 
     outline = trunk(0.0).rippled(rng, 1.5, 90.0)
-    depths = canvas.depths(outline)
-    canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
-    canvas.paint(depths.deeper_than(2.2), Hu.FAT)
+    depths = canvas.body(outline)
     canvas.paint(canvas.depths(trunk(15.0).rippled(rng, 1.0, 40.0)).deeper_than(0.0), Hu.MUSCLE)
     canvas.paint(canvas.depths(trunk(29.0).rippled(rng, 1.0, 40.0)).deeper_than(0.0), Hu.FAT)
     for s in (1, -1):

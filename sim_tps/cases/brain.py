@@ -21,8 +21,8 @@ from sim_tps.geometry import Grid, Vector
 from sim_tps.patient import Patient, Role
 
 PTV_MARGIN_MM = 1.0
-DEFAULT_SEED = 7
-"""A 3 cc metastasis a few mm from the brainstem."""
+DEFAULT_SEED = 50
+"""A 3.7 cc metastasis 8 mm behind the brainstem."""
 LARGE_SEEDS = range(9000, 9100)
 """Seeds whose PTV is drawn from 8-15 cc instead of 0.5-5 cc: V12Gy <= 10 cc cannot be met there."""
 SEVERAL_SEEDS = range(8000, 8100)
@@ -59,14 +59,11 @@ def _grid(person: Build) -> Grid:
 
 def _paint_head(canvas: Canvas, skull: Skull, neck: Neck, person: Build, rng: np.random.Generator) -> None:
     outline = skull.outline.blended(neck.outline, 18.0)
-    depths = canvas.depths(outline)
-    canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
-    canvas.paint(depths.deeper_than(1.6), Hu.FAT)
+    depths = canvas.body(outline)
     canvas.paint(canvas.depths(outline.rippled(rng, 1.2, 25.0)).deeper_than(9.0), Hu.MUSCLE - 12)
-    bare = canvas.hu.copy()
     neck_part.paint(canvas, neck, person, rng)
     skull_part.paint(canvas, skull, person, rng)
-    canvas.restore(bare, depths.deeper_than(2.5))
+    canvas.restore_skin(depths, 2.5)
     canvas.paint(neck.cord, Hu.GREY)
     canvas.outline("SpinalCord", Role.OAR, neck.cord)
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sim_tps.cases.shapes import Array, Bounds, OpenGrid, Ripple, Shape
+from sim_tps.cases.tissue import Hu
 from sim_tps.geometry import Grid, Vector
 from sim_tps.patient import Finding, Patient, Role, Structure
 
-AIR_HU = -1000.0
+SKIN_MM = 2.0
 SMALLEST_SAMPLE_MM = 0.5
 """Sampling finer than this changes no organ's volume by more than a percent."""
 MOST_SAMPLES = 600_000
@@ -72,7 +73,7 @@ class Canvas:
 
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
-        self.hu: Array = np.full(grid.shape, AIR_HU, np.float32)
+        self.hu: Array = np.full(grid.shape, Hu.AIR, np.float32)
         self._structures: dict[str, Structure] = {}
 
     def region(self, shape: Shape) -> Region:
@@ -118,10 +119,23 @@ class Canvas:
         """Paint an organ at risk and outline it."""
         return self.outline(name, Role.OAR, self.paint(shape, hu))
 
-    def restore(self, earlier: Array, outside: Region) -> None:
-        """Take back what was painted outside a region, e.g. bone that pokes through the skin."""
-        keep = outside.within(_whole(self.grid))
-        self.hu = earlier + keep * (self.hu - earlier)
+    def body(self, outline: Shape) -> Depths:
+        """Paint the whole body as fat in its skin, outline it as External, and return its depths."""
+        depths = self.depths(outline)
+        self.outline("External", Role.EXTERNAL, depths.deeper_than(0.0))
+        self.hu = self._bare(depths)
+        return depths
+
+    def restore_skin(self, depths: Depths, thickness_mm: float) -> None:
+        """Take back what was painted nearer to the skin than that, e.g. bone that pokes through."""
+        bare, keep = self._bare(depths), depths.deeper_than(thickness_mm).within(_whole(self.grid))
+        self.hu = bare + keep * (self.hu - bare)
+
+    def _bare(self, depths: Depths) -> Array:
+        hu = np.full(self.grid.shape, Hu.AIR, np.float32)
+        for depth, value in ((0.0, Hu.SKIN), (SKIN_MM, Hu.FAT)):
+            hu += depths.deeper_than(depth).within(_whole(self.grid)) * (np.float32(value) - hu)
+        return hu
 
     def mottle(
         self, rng: np.random.Generator, amplitude_hu: float, wavelength_mm: float, low: float, high: float

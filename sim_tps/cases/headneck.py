@@ -57,8 +57,10 @@ def build(seed: int) -> Patient:
     skull, neck = skull_part.design(person, draws.anatomy), neck_part.design(person, draws.anatomy)
     disease = _disease(person, draws.target)
     canvas = Canvas(_grid(person))
-    inner = _paint(canvas, skull, neck, disease, person, draws.texture)
-    _outline_organs(canvas, neck, person, draws.anatomy)
+    organs = _organs(neck, person, draws.anatomy)
+    inner = _paint(canvas, skull, neck, organs, disease, person, draws.texture)
+    for name, organ in organs.items():
+        canvas.outline(name, Role.OAR, organ)
     allowed = inner - (canvas.margin(skull.brainstem, STEM_GAP_MM) | canvas.margin(neck.cord, CORD_GAP_MM))
     _outline_targets(canvas, disease, allowed, person, draws.target)
     canvas.mottle(draws.texture, 5.0, 24.0, -200.0, 150.0)
@@ -66,8 +68,8 @@ def build(seed: int) -> Patient:
 
 
 def _grid(person: Build) -> Grid:
-    z = person.stretch[2]
-    return centred_grid((-225.0, -120.0, -265.0 * z), (225.0, 145.0, 112.0 * z), (2.5, 2.5, 2.5))
+    x, y, z = person.stretch
+    return centred_grid((-232.5 * x, -122.5 * y, -262.5 * z), (232.5 * x, 147.5 * y, 112.5 * z), (2.5, 2.5, 2.5))
 
 
 def _disease(person: Build, rng: np.random.Generator) -> Disease:
@@ -87,28 +89,33 @@ def _disease(person: Build, rng: np.random.Generator) -> Disease:
 
 
 def _paint(
-    canvas: Canvas, skull: Skull, neck: Neck, disease: Disease, person: Build, rng: np.random.Generator
+    canvas: Canvas,
+    skull: Skull,
+    neck: Neck,
+    organs: dict[str, Shape],
+    disease: Disease,
+    person: Build,
+    rng: np.random.Generator,
 ) -> Region:
     """Paint the whole scan; returns the body without its outermost ``SKIN_GAP_MM``."""
     outline = skull.outline.blended(neck.outline, 18.0)
-    depths = canvas.depths(outline)
-    canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
-    canvas.paint(depths.deeper_than(2.0), Hu.FAT)
-    bare = canvas.hu.copy()
+    depths = canvas.body(outline)
     throat.paint_shoulders(canvas, person, rng)
     neck_part.paint(canvas, neck, person, rng)
     throat.paint_throat(canvas, person)
+    for name in ("Glnd_Submand_L", "Glnd_Submand_R"):
+        canvas.paint(organs[name], Hu.GLAND + 20)
     canvas.paint(disease.primary, 72.0)
     canvas.paint(disease.node, 68.0)
     canvas.paint(neck.airway, Hu.AIR)
-    canvas.paint(throat.oesophagus(person), Hu.MUSCLE - 8)
+    canvas.paint(organs["Esophagus"], Hu.MUSCLE - 8)
     skull_part.paint(canvas, skull, person, rng)
-    canvas.restore(bare, depths.deeper_than(2.5))
+    canvas.restore_skin(depths, 2.5)
     return depths.deeper_than(SKIN_GAP_MM)
 
 
-def _outline_organs(canvas: Canvas, neck: Neck, person: Build, rng: np.random.Generator) -> None:
-    shapes: dict[str, Shape] = {
+def _organs(neck: Neck, person: Build, rng: np.random.Generator) -> dict[str, Shape]:
+    return {
         "SpinalCord": neck.cord,
         "Bone_Mandible": neck.mandible,
         "Parotid_L": neck.parotids[0],
@@ -120,11 +127,9 @@ def _outline_organs(canvas: Canvas, neck: Neck, person: Build, rng: np.random.Ge
         "Glnd_Thyroid": throat.thyroid(person),
         "Lung_L": throat.lung(person, 1.0),
         "Lung_R": throat.lung(person, -1.0),
+        "Glnd_Submand_L": throat.submandibular(person, 1.0, rng),
+        "Glnd_Submand_R": throat.submandibular(person, -1.0, rng),
     }
-    for name, shape in shapes.items():
-        canvas.outline(name, Role.OAR, shape)
-    for name, side in (("Glnd_Submand_L", 1.0), ("Glnd_Submand_R", -1.0)):
-        canvas.organ(name, throat.submandibular(person, side, rng), Hu.GLAND + 20)
 
 
 def _outline_targets(

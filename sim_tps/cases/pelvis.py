@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim_tps.cases.canvas import Canvas, Depths, Region, centred_grid
+from sim_tps.cases.canvas import Canvas, Depths, centred_grid
 from sim_tps.cases.shapes import Ellipsoid, HalfSpace, Loft, Section, Shape, Tube, Union, turned
 from sim_tps.cases.tissue import Build, Draws, Hu
 from sim_tps.geometry import Grid
@@ -58,12 +58,11 @@ def build(seed: int) -> Patient:
     organs = _organs(person, draws.anatomy)
     canvas = Canvas(_grid(person))
     depths = _paint_body(canvas, person, draws.texture)
-    bare = canvas.hu.copy()
     _paint_muscles(canvas, person, draws.texture)
     _paint_bones(canvas, person)
     _paint_bowel(canvas, organs, person, draws.texture)
     _paint_organs(canvas, organs, draws.texture)
-    canvas.restore(bare, depths.deeper_than(4.0))
+    canvas.restore_skin(depths, 4.0)
     _outline_targets(canvas, organs, draws.target)
     canvas.mottle(draws.texture, 6.0, 30.0, -200.0, 150.0)
     return canvas.patient("prostate", "Prostate and seminal vesicles", seed)
@@ -71,7 +70,7 @@ def build(seed: int) -> Patient:
 
 def _grid(person: Build) -> Grid:
     x, y, z = person.stretch
-    return centred_grid((-202.5 * x, -120.0 * y, -110.0 * z), (202.5 * x, 135.0 * y, 117.5 * z), (2.5, 2.5, 2.5))
+    return centred_grid((-202.5 * x, -120.0 * y, -110.0 * z), (202.5 * x, 147.5 * y, 117.5 * z), (2.5, 2.5, 2.5))
 
 
 # --- organs -----------------------------------------------------------------------------------------------------------
@@ -160,10 +159,7 @@ def _paint_body(canvas: Canvas, person: Build, rng: np.random.Generator) -> Dept
     buttocks = [Ellipsoid(person.at(s * 72, 62, -62), person.size(86, 68, 92)) for s in (1, -1)]
     cleft = Tube([person.at(0, 142, -125), person.at(0, 138, -30), person.at(0, 138, 40)], [26, 20, 6])
     outline = Union((trunk, *buttocks), 30.0).rippled(rng, 1.5, 90.0) - cleft
-    depths = canvas.depths(outline)
-    canvas.outline("External", Role.EXTERNAL, canvas.paint(depths.deeper_than(0.0), Hu.SKIN))
-    canvas.paint(depths.deeper_than(2.2), Hu.FAT)
-    return depths
+    return canvas.body(outline)
 
 
 def _paint_muscles(canvas: Canvas, person: Build, rng: np.random.Generator) -> None:
@@ -284,10 +280,9 @@ def _midline_bones(person: Build) -> list[Shape]:
 
 
 def _paint_bowel(canvas: Canvas, organs: Organs, person: Build, rng: np.random.Generator) -> None:
-    """Small bowel and sigmoid above the bladder, with some gas; the loops are outlined together."""
+    """Small bowel and sigmoid above the bladder, with some gas; outlined as one bag."""
     spread = Ellipsoid(person.at(0, -14, 104), person.size(64, 46, 34))
     low, high = spread.bounds
-    loops: Region | None = None
     for _ in range(9):
         points = [tuple(float(c) for c in rng.uniform(low + 10, high - 10)) for _ in range(4)]
         loop = Tube([(a, b, c) for a, b, c in points], [float(r) for r in rng.uniform(9, 14, 4)])
@@ -295,6 +290,5 @@ def _paint_bowel(canvas: Canvas, organs: Organs, person: Build, rng: np.random.G
         canvas.paint(region, float(rng.uniform(20, 50)))
         if rng.random() < 0.4:
             canvas.paint(canvas.region(Ellipsoid(points[1], (9, 6, 10))) & region, -850.0)
-        loops = region if loops is None else loops | region
-    if loops is not None:
-        canvas.outline("Bowel", Role.OAR, loops)
+    organs_below = organs.bladder.grown(2.0) | organs.rectum.grown(2.0)
+    canvas.outline("Bag_Bowel", Role.OAR, spread.grown(8.0) - organs_below)

@@ -96,7 +96,7 @@ def _cranium(cavity: Shape) -> Shape:
 def _face(build: Build) -> Shape:
     """Skin of the face, nose and ears."""
     mask = Ellipsoid(build.at(0, -14, -42), build.size(69, 66, 74), power=2.5)
-    chin = Ellipsoid(build.at(0, -50, -92), build.size(34, 32, 24), power=2.3)
+    chin = Ellipsoid(build.at(0, -52, -96), build.size(38, 33, 27), power=2.4)
     brow = Ellipsoid(build.at(0, -52, 6), build.size(56, 24, 26), power=2.3)
     nose = Tube([build.at(0, -70, -2), build.at(0, -81, -22), build.at(0, -91, -38)], [8, 9, 10.5])
     wings = Ellipsoid(build.at(0, -80, -40), build.size(18, 12, 10))

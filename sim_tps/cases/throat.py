@@ -105,7 +105,7 @@ def thyroid(build: Build) -> Shape:
 
 def submandibular(build: Build, side: float, rng: np.random.Generator) -> Shape:
     """Below the body of the mandible, before the angle."""
-    gland = Ellipsoid(build.at(side * 32, -20, -106), build.size(9.5, 16, 12.5), axes=turned(yaw_deg=18 * side))
+    gland = Ellipsoid(build.at(side * 30.5, -18, -103), build.size(9.5, 16, 12.5), axes=turned(yaw_deg=18 * side))
     return gland.rippled(rng, 0.6, 14.0)
 
 

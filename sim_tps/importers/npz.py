@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,9 +59,10 @@ def import_npz(path: Path, *, id: str | None = None) -> Patient:
 
 def _arrays(path: Path) -> _Arrays:
     try:
-        with np.load(path, allow_pickle=False) as opened:
+        # Opened here, because numpy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as opened:
             arrays = {key: opened[key] for key in opened.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise BadInput(
             f"{path.name}: not a readable npz file ({error}); it may be cut short. Copy it again."
         ) from error

@@ -71,7 +71,9 @@ def step(
     changes: tuple[Change, ...] = (),
     normalization_percent: float = 100.5,
 ) -> Step:
-    return Step(number, None, changes, goals, objectives, score(goals), kept=False, normalization_percent=normalization_percent)
+    return Step(
+        number, None, changes, goals, objectives, score(goals), kept=False, normalization_percent=normalization_percent
+    )
 
 
 def observation(*steps: Step, volumes_cc: dict[str, float] | None = None, overlap: float = 0.0) -> Observation:
@@ -82,7 +84,6 @@ def observation(*steps: Step, volumes_cc: dict[str, float] | None = None, overla
         limits=LIMITS,
         places=PLACES,
         targets=("PTV",),
-        normalised_target="PTV",
         prescriptions_gy={"PTV": 50.0},
         overlap_percent={"Core": overlap},
         volumes_cc=volumes_cc or {"PTV": 100.0, "Core": 30.0, "Brain": 1200.0},

@@ -14,9 +14,10 @@ from run_builder import make_run
 from typer.testing import CliRunner, Result
 
 from agent import run_folder
+from agent.cases import UsageError, find_patient, guess_protocol
 from agent.cli import app
 from agent.planners import make_planner
-from agent.planning import GOAL_MISSED, INTERRUPT, OK, UsageError, exit_status, find_patient, guess_protocol, stoppable
+from agent.planning import GOAL_MISSED, INTERRUPT, OK, exit_status, stoppable
 from agent.report.page import write_report
 from agent.trace import Ended, Trace
 from bridge import INTENDED_USE, model
@@ -97,7 +98,9 @@ def test_a_server_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
     """Status 1, not a traceback, when nobody answers at the endpoint."""
     result = call("plan", "P1", "--endpoint", "127.0.0.1:9", "--protocol", "tg119", "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert isinstance(result.exception, SystemExit)
+    assert "127.0.0.1:9" in result.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_report_rebuilds_the_page(finished_run: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent import protocols
-from agent.goals import score, unmet
+from agent.goals import describe, score, unmet
 from agent.loop import Budget, run
 from agent.matching import PreparationError
 from agent.observation import Observation
@@ -31,10 +31,10 @@ intended_use: for tests
 prescription: {fractions: 25, targets_gy: {OuterTarget: 50}}
 normalise: {structure: OuterTarget, volume_percent: 95, dose_gy: 50}
 plan:
-  beamlet_mm: 10
-  dose_grid_mm: 6
-  optimization_grid_mm: 8
-  beams: [{gantry_deg: [0, 72, 144, 216, 288]}]
+  beamlet_mm: 15
+  dose_grid_mm: 8
+  optimization_grid_mm: 10
+  beams: [{gantry_deg: [0, 120, 240]}]
 structures:
   OuterTarget: {required: true, kind: target, aliases: [PTV]}
   BODY: {required: true, kind: external, aliases: [External]}
@@ -146,9 +146,10 @@ def test_an_empty_helper_is_left_out_and_reported(finished: Finished) -> None:
 
 
 def test_a_goal_left_open_names_its_conflict(finished: Finished) -> None:
-    """The 5 Gy that the core cannot have is explained."""
-    (open_goal,) = unmet(finished.result.best_attempt.goals, 3)
-    assert [conflict.goals[0] for conflict in finished.result.conflicts] == [f"Core {open_goal.metric} <= 5"]
+    """The 5 Gy that the core cannot have is explained, and so is every other goal left open."""
+    left_open = [describe(goal) for goal in unmet(finished.result.best_attempt.goals, 1, 2, 3)]
+    assert "Core D10%[Gy] <= 5" in left_open
+    assert [conflict.goals[0] for conflict in finished.result.conflicts] == left_open
 
 
 def test_the_trace_is_whole_and_counts_every_call(finished: Finished) -> None:
@@ -156,7 +157,6 @@ def test_the_trace_is_whole_and_counts_every_call(finished: Finished) -> None:
     assert verify(finished.trace).ok
     lines = read(finished.trace)
     assert sum(line["event"] == "TpsCalled" for line in lines) == finished.result.tps_calls
-    assert [line["event"] for line in (lines[0], lines[-1])] != []
     assert lines[-1]["event"] == "Ended"
 
 
@@ -173,21 +173,25 @@ def test_progress_is_shown_but_not_traced(finished: Finished) -> None:
     assert not any(line["event"] == "Progressed" for line in read(finished.trace))
 
 
-def test_a_worse_attempt_is_not_kept(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
-    """A planner that gives up the core leaves the first attempt as the plan."""
-    spoil = Proposal("Worse on purpose.", (Change("Core upper", "priority", 50.0 / 3.0, "to be worse"),))
-    result = plan(client, coarse, Scripted([spoil], []), tmp_path).result
-    assert [attempt.kept for attempt in result.attempts] == [True, False]
-    assert (result.best, result.stop_reason) == (1, "The script is over.")
+@pytest.fixture(scope="module")
+def scripted(client: Client, coarse: LoadedProtocol, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """Attempt 2 gives up the core; attempt 3 starts from attempt 1 again and pulls it."""
+    spoil = Proposal("Worse on purpose.", (Change("Core upper", "priority", 20.0, "test"),))
+    pull = Proposal("Back and pull.", (Change("Core upper", "priority", 100.0, "test"),), start_from=1)
+    return plan(client, coarse, Scripted([spoil, pull], []), tmp_path_factory.mktemp("scripted"), attempts=9).result
 
 
-def test_a_proposal_starts_from_the_attempt_it_names(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
-    """Starting from attempt 1, the change of attempt 2 is gone."""
-    second = Proposal("ring", (Change("zRing upper", "priority", 80.0, "test"),))
-    third = Proposal("core", (Change("Core upper", "priority", 100.0, "test"),), start_from=1)
-    result = plan(client, coarse, Scripted([second, third], []), tmp_path).result
-    assert [o.spec.priority for o in result.attempts[1].objectives] == [300, 50, 80, 900]
-    assert [o.spec.priority for o in result.attempts[2].objectives] == [300, 100, 40, 900]
+def test_a_worse_attempt_is_not_kept(scripted: RunResult) -> None:
+    """Giving up the core is recorded, and not what is left behind."""
+    assert not scripted.attempts[1].kept
+    assert scripted.best != 2
+    assert scripted.stop_reason == "The script is over."
+
+
+def test_a_proposal_starts_from_the_attempt_it_names(scripted: RunResult) -> None:
+    """Started from attempt 1, attempt 3 has its own change and none of attempt 2."""
+    priorities = [[objective.spec.priority for objective in attempt.objectives] for attempt in scripted.attempts]
+    assert priorities == [[300, 50, 40, 900], [300, 20, 40, 900], [300, 100, 40, 900]]
 
 
 def test_refused_proposals_are_told_and_end_the_run(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:

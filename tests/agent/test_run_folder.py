@@ -75,6 +75,13 @@ def test_the_outcome_follows_the_rank_1_goals(tmp_path: Path, missed: bool, outc
     assert json.loads(run_folder.write(make_run(missed=missed), tmp_path).read_text())["outcome"] == outcome
 
 
+@pytest.mark.parametrize(("reason", "interrupted"), [("Interrupted by a person", True), ("Every goal is met.", False)])
+def test_an_interrupted_run_says_so(reason: str, interrupted: bool) -> None:
+    """A run that a person stopped is marked as such, whatever its goals."""
+    result = replace(make_run().result, stop_reason=reason)
+    assert run_folder.summarise(result)["interrupted"] is interrupted
+
+
 def test_an_interrupted_write_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When writing stops half way, the folder is refused, no partial file stays, and an old result is gone."""
     run_folder.write(make_run(), tmp_path)

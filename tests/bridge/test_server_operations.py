@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import sqlite3
 from pathlib import Path
@@ -158,6 +159,24 @@ async def test_plan_is_left_alone_while_it_is_optimised() -> None:
 
 
 @on_a_loop
+async def test_of_an_operation_and_a_write_at_once_one_is_refused() -> None:
+    """Whichever of the two comes first, the other is refused at once; no operation fails for it later."""
+    async with serving() as raw:
+        session = await raw.open()
+        for label in map(str, range(10)):
+            plan = await raw.copy(session, label)
+            change = {"plan": plan.name, "etag": plan.etag, "normalization": {"percent": {"percent": 105}}}
+            outcomes = await asyncio.gather(
+                raw.optimize(session, plan),
+                raw.call("SetNormalization", write=write(session), **change),
+                return_exceptions=True,
+            )
+            assert sum(isinstance(outcome, grpc.aio.AioRpcError) for outcome in outcomes) == 1
+        for operation in (await raw.call("ListOperations")).operations:
+            await raw.until(operation.name, SUCCEEDED)
+
+
+@on_a_loop
 async def test_reads_are_answered_beside_an_operation_where_the_tps_allows_it() -> None:
     """With reads.during-operation YES, a DVH's plan is read while the optimiser runs, and the server says BUSY."""
     backend = ToyBackend(hold=True)
@@ -302,6 +321,8 @@ async def test_server_that_died_during_an_optimisation_says_that_it_does_not_kno
         states = [each.state for each in (await raw.call("ListOperations")).operations]
         assert states == [UNKNOWN_OUTCOME, UNKNOWN_OUTCOME]
         again = (await raw.call("GetOperation", name=operations[0].name)).operation
+        late = raw.call("WatchOperation", name=again.name, after_sequence=3)  # as if more progress had been seen
+        assert [part.operation.state async for part in late] == [UNKNOWN_OUTCOME]
         assert again.error_reason == "UNKNOWN_OUTCOME"
         assert (await refused(raw.copy(session))).reason == "SESSION_EXPIRED"
         assert await raw.plans() == [CLINICAL]

@@ -78,6 +78,11 @@ def shared_cc(a: Structure, b: Structure) -> float:
     return float(np.minimum(a.on_image(), b.on_image()).sum(dtype=np.float64)) * a.image_grid.voxel_cc
 
 
+def doubled_cc(a: Structure, b: Structure) -> float:
+    """What both claim of voxels that cannot hold both; voxels shared at a common border do not count."""
+    return float(np.maximum(a.on_image() + b.on_image() - 1.0, 0.0).sum(dtype=np.float64)) * a.image_grid.voxel_cc
+
+
 def gap_mm(a: Structure, b: Structure) -> float:
     """Shortest way between voxels of two structures."""
     away = ndimage.distance_transform_edt(~a.mask(), sampling=a.image_grid.spacing_mm[::-1])
@@ -137,7 +142,7 @@ def test_structures_lie_in_the_body(case: str) -> None:
 
 @pytest.mark.parametrize("case", PATIENTS)
 def test_left_is_left(case: str) -> None:
-    """In DICOM coordinates x grows to the patient's left; the liver is on the right and the heart's mass on the left."""
+    """In DICOM coordinates x grows to the patient's left: of pairs, and of liver and heart."""
     one = patient(case)
     for name in one.structures:
         if name.endswith("_L"):
@@ -156,7 +161,7 @@ def test_front_is_front_and_up_is_up() -> None:
 
 def test_same_seed_same_patient() -> None:
     """A seed is a person: made twice, every voxel and every contour is equal; another seed is someone else."""
-    first, again, other = make_case("prostate", 11), make_case("prostate", 11), make_case("prostate", 12)
+    first, again, other = patient("prostate"), make_case("prostate"), patient("prostate", 100)
     assert np.array_equal(first.hu, again.hu)
     assert first.structures.keys() == again.structures.keys()
     assert all(np.array_equal(s.on_image(), again.structure(n).on_image()) for n, s in first.structures.items())
@@ -165,7 +170,7 @@ def test_same_seed_same_patient() -> None:
 
 
 def test_fine_structures_keep_their_volume_on_a_coarse_image() -> None:
-    """The same organs have the same volume on the 1.25 mm head scan and the 2.5 mm neck scan, within what people vary."""
+    """Organs of the 1.25 mm head scan and the 2.5 mm neck scan agree within what people vary."""
     fine, coarse = patient("brain-srs"), patient("head-and-neck")
     for name in ("Lens_L", "Cochlea_L", "OpticChiasm"):
         assert coarse.structure(name).volume_cc == pytest.approx(fine.structure(name).volume_cc, rel=0.4)
@@ -217,6 +222,7 @@ def test_srs_cohort_is_as_hard_as_it_says() -> None:
             assert 7.5 <= make_case("brain-srs", seed).structure("PTV").volume_cc <= 15.5
 
 
+@pytest.mark.slow
 def test_several_metastases_are_numbered() -> None:
     """A patient of the several-metastases seeds has PTV1, PTV2, ... and no PTV."""
     names = make_case("brain-srs", 8000).structures
@@ -229,10 +235,10 @@ def test_head_and_neck_dose_levels_do_not_overlap() -> None:
     neck = patient("head-and-neck")
     levels = [neck.structure(name) for name in ("PTV_7000", "PTV_6300", "PTV_5600")]
     for higher, lower in pairwise(levels):
-        assert shared_cc(higher, lower) < 0.03 * lower.volume_cc
+        assert doubled_cc(higher, lower) < 0.01
     elective = neck.structure("PTV_4400")
     assert elective.volume_cc == pytest.approx(levels[1].volume_cc + levels[2].volume_cc, rel=0.03)
-    assert shared_cc(elective, levels[0]) < 0.03 * elective.volume_cc
+    assert doubled_cc(elective, levels[0]) < 0.01
 
 
 def test_head_and_neck_targets_take_part_of_a_parotid() -> None:

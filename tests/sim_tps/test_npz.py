@@ -42,7 +42,7 @@ def saved(folder: Path, **changes) -> Path:
 
 
 def test_a_sound_file_becomes_a_patient(tmp_path):
-    """Order z, y, x becomes x, y, z; masks keep their voxels; names and roles follow the one rule; the dose comes along."""
+    """Order z, y, x becomes x, y, z; masks keep their voxels; names follow the one rule; the dose comes along."""
     patient = import_patient(saved(tmp_path))
     assert patient.id == "patient-1"
     assert patient.label == "Test set t1"
@@ -62,7 +62,7 @@ def test_a_sound_file_becomes_a_patient(tmp_path):
 
 
 def test_what_was_done_is_told(tmp_path):
-    """Derived body, renamed structures, the mask left out, the cut organ and the set's own prescription are findings."""
+    """Derived body, renamed structures, what was left out, the cut organ and the own prescription are findings."""
     codes = {finding.code for finding in import_patient(saved(tmp_path)).findings}
     expected = {"external-derived", "structure-renamed", "structure-ignored", "cut-by-image-edge", "own-prescription"}
     assert expected <= codes

@@ -1,0 +1,168 @@
+"""CASE and what it means: a built-in case, a file, or a patient; the protocol it is planned with; the server it is on.
+
+The one idea: whatever CASE is, it becomes a patient on a server. Without an endpoint that is a simulated TPS started
+for this run; built-in cases and files live in it only as long as the run, patients of the user's data folder stay.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import console
+from agent.matching import PreparationError, match
+from agent.planners import PLANNERS
+from agent.protocols import LoadedProtocol, load, packaged
+from agent.run_folder import SERVER_LOG
+from bridge import model
+from bridge.client import Client, connect
+from bridge.launch import launch
+
+BUILT_IN_PROTOCOL = {
+    "brain-srs": "brain-srs",
+    "head-and-neck": "hn-70-63-56",
+    "prostate": "prostate-79.2",
+    "liver": "liver-50x5",
+    "tg119": "tg119",
+}
+"""Built-in case -> the protocol it is planned with when none is named."""
+
+
+class UsageError(Exception):
+    """The command cannot be carried out as it was written; the message says how to write it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    case: str
+    protocol: str | None = None
+    planner: str = "rules"
+    out: Path | None = None
+    seed: int | None = None
+    max_attempts: int | None = None
+    max_seconds: float | None = None
+    endpoint: str | None = None
+    token_file: Path | None = None
+    open_report: bool = False
+    commit: bool = False
+
+    @property
+    def is_built_in(self) -> bool:
+        return self.endpoint is None and self.case in BUILT_IN_PROTOCOL
+
+    @property
+    def is_file(self) -> bool:
+        return self.endpoint is None and not self.is_built_in and Path(self.case).exists()
+
+    @property
+    def title(self) -> str:
+        """The case as the report names it."""
+        if self.is_file:
+            return Path(self.case).resolve().name
+        return self.case if self.seed is None else f"{self.case}, seed {self.seed}"
+
+
+def check_words(request: Request) -> None:
+    """What can be refused before anything is started."""
+    if request.planner not in PLANNERS:
+        raise UsageError(f"--planner: there is no {request.planner!r}; there are {', '.join(sorted(PLANNERS))}.")
+    if request.endpoint is None:
+        if request.token_file is not None:
+            raise UsageError("--token-file belongs to --endpoint; the TPS started for this run needs none.")
+        if request.seed is not None and not request.is_built_in:
+            raise UsageError(
+                f"--seed makes another built-in case; {request.case!r} is none of {', '.join(BUILT_IN_PROTOCOL)}."
+            )
+        if not request.is_built_in and not request.is_file and _looks_like_path(request.case):
+            raise UsageError(f"there is no file or folder {request.case!r}.")
+        return
+    if Path(request.case).exists() or _looks_like_path(request.case):
+        raise UsageError(
+            f"{request.case!r} is a path on this machine, and the server at {request.endpoint} plans only patients it "
+            f"holds. Take it in there first (stop that server, beamwright import {request.case}, start it again) and "
+            "name the patient; or leave out --endpoint."
+        )
+    if request.token_file is not None and not request.token_file.is_file():
+        raise UsageError(f"--token-file: there is no file {str(request.token_file)!r}.")
+
+
+def _looks_like_path(case: str) -> bool:
+    if case.startswith("patients/"):
+        return False
+    return os.sep in case or case.endswith((".npz", ".dcm")) or case.startswith((".", "~"))
+
+
+@contextmanager
+def patient_on_server(request: Request, folder: Path) -> Iterator[tuple[Client, str]]:
+    """A client of the server that holds the patient, and the patient's name there."""
+    with ExitStack() as stack:
+        if request.endpoint is not None:
+            token = request.token_file.read_text(encoding="utf-8").strip() if request.token_file else None
+            client = stack.enter_context(connect(request.endpoint, token))
+            yield client, find_patient(request.case, client.patients())
+            return
+        passing = request.is_built_in or request.is_file
+        with console.waiting(f"starting a simulated TPS{' and reading the patient' if passing else ''}"):
+            server = stack.enter_context(
+                launch(
+                    Path(request.case) if request.is_file else None,
+                    case=request.case if request.is_built_in else None,
+                    seed=request.seed,
+                    keep_nothing=passing,
+                    log=folder / SERVER_LOG,
+                )
+            )
+        client = stack.enter_context(connect(server.endpoint, server.token))
+        yield client, server.patient or find_patient(request.case, client.patients())
+
+
+def find_patient(case: str, patients: Sequence[model.Patient]) -> str:
+    """The patient with that name, id or label; a `UsageError` lists those there are."""
+    for patient in patients:
+        if case in (patient.name, patient.name.removeprefix("patients/"), patient.label):
+            return patient.name
+    ids = [patient.name.removeprefix("patients/") for patient in patients]
+    close = difflib.get_close_matches(case, [*ids, *BUILT_IN_PROTOCOL], n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    there = (
+        f"patients there are {', '.join(ids)}" if ids else "there are no patients; bring one in with beamwright import"
+    )
+    raise UsageError(
+        f"{case!r} is no built-in case ({', '.join(BUILT_IN_PROTOCOL)}), no file or folder, and no patient: "
+        f"{there}.{hint}"
+    )
+
+
+def load_protocol(request: Request) -> LoadedProtocol | None:
+    """The protocol that was named or belongs to the built-in case; None where it is still to be found."""
+    name = request.protocol or (BUILT_IN_PROTOCOL[request.case] if request.is_built_in else None)
+    try:
+        return None if name is None else load(name)
+    except FileNotFoundError as error:
+        raise UsageError(f"--protocol: {error}") from None
+
+
+def guess_protocol(structures: Sequence[model.Structure]) -> LoadedProtocol:
+    """The one packaged protocol whose required structures the patient has; none or several are a `UsageError`."""
+    fitting = [loaded for name in packaged() if _fits(loaded := load(name), structures)]
+    if len(fitting) == 1:
+        return fitting[0]
+    found = [loaded.protocol.id for loaded in fitting]
+    why = f"{', '.join(found)} fit this patient" if found else "none of them fits this patient by its structures' names"
+    raise UsageError(
+        f"Name a protocol with --protocol. There are {', '.join(packaged())}, or a file of your own; {why}."
+    )
+
+
+def _fits(loaded: LoadedProtocol, structures: Sequence[model.Structure]) -> bool:
+    try:
+        found = match(loaded.protocol, structures).found
+    except PreparationError:
+        return False
+    return all(target in found for target in loaded.protocol.prescription.targets_gy)

@@ -1,0 +1,197 @@
+"""The shared patients: what the imports make of them, and their DVHs against values computed by others."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from sim_tps.dvh import DoseVolume
+from sim_tps.geometry import Grid
+from sim_tps.importers import import_patient
+from sim_tps.importers.contours import occupancy
+from sim_tps.importers.dicom_dose import read_dose
+from sim_tps.importers.dicom_file import DicomFile
+from sim_tps.patient import Patient, Role, Structure
+
+pytestmark = pytest.mark.data
+
+PERCENTILES = (99, 98, 95, 50, 5, 2, 1)
+
+
+@pytest.fixture(scope="module")
+def prostate(shared_data: Path) -> Patient:
+    return import_patient(shared_data / "dicom" / "prostate-proton-raystation")
+
+
+@pytest.fixture(scope="module")
+def phantom(shared_data: Path) -> Patient:
+    return import_patient(shared_data / "dicom" / "phantom-oncentra")
+
+
+def by_original_name(patient: Patient, name: str) -> Structure:
+    (found,) = [s for s in patient.structures.values() if patient.provenance.get(f"structure {s.name}") == name]
+    return found
+
+
+def codes(patient: Patient) -> set[str]:
+    return {finding.code for finding in patient.findings}
+
+
+def reference(folder: Path) -> dict:
+    return json.loads((folder / "reference_dvh.json").read_text())
+
+
+def test_prostate_volumes_are_those_of_the_polygons(prostate, shared_data):
+    """Every structure of the real DICOM set has its polygons' area times the plane distance, to 0.01 %."""
+    for name, values in reference(shared_data / "dicom/prostate-proton-raystation")["structures"].items():
+        expected_cc = values["polygon"]["slab_cc"]
+        assert by_original_name(prostate, name).volume_cc == pytest.approx(expected_cc, rel=1e-4), name
+
+
+def test_prostate_dvh_of_its_own_dose(prostate, shared_data):
+    """Every dose percentile and mean lies within 0.1 Gy of a second, unrelated supersampled computation."""
+    assert prostate.reference_dose is not None
+    for name, values in reference(shared_data / "dicom/prostate-proton-raystation")["structures"].items():
+        expected = values["supersampled"]
+        found = DoseVolume.of(
+            by_original_name(prostate, name), prostate.reference_dose.dose_gy, prostate.reference_dose.grid
+        )
+        assert found.mean == pytest.approx(expected["Dmean"], abs=0.1), name
+        for percent in PERCENTILES:
+            assert found.dose_at_percent(percent) == pytest.approx(expected[f"D{percent}"], abs=0.1), (name, percent)
+        for key in (k for k in expected if k.startswith("V")):
+            dose_gy = float(key.removeprefix("V").removesuffix("Gy_pct"))
+            percent = 100.0 * found.volume_at(dose_gy) / found.volume_cc
+            assert percent == pytest.approx(expected[key], abs=0.3), (name, key)
+
+
+def test_prostate_set_is_told_as_it_is(prostate):
+    """Proton plan, dangling reference, guessed roles, couch, cut bladder and the own prescription are all told."""
+    expected = {"radiation-skipped", "dangling-reference", "roles-guessed", "couch-excluded", "own-prescription"}
+    assert expected <= codes(prostate)
+    assert prostate.prescription_note == "76 Gy in 35 fractions"
+    assert {f.structure for f in prostate.findings if f.code == "cut-by-image-edge"} == {"Bladder", "Rectum"}
+    assert prostate.external.name == "External"
+    assert {s.name for s in prostate.structures.values() if s.role is Role.TARGET} == {"PTV"}
+
+
+def test_prostate_body_derived_from_the_ct_is_the_drawn_one(prostate):
+    """The body found in the CT, couch and all, overlaps the drawn one to 98 % (Dice)."""
+    from sim_tps.importers.inspection import derive_external
+
+    derived, drawn = derive_external(prostate.hu, prostate.grid).mask(), prostate.external.mask()
+    assert 2.0 * (derived & drawn).sum() / (derived.sum() + drawn.sum()) > 0.98
+
+
+def test_phantom_dvh_of_each_beam(phantom, shared_data):
+    """On a 75 mm slice spacing each beam's percentiles and means agree to 0.01 Gy with slabs and planar dose."""
+    folder = shared_data / "dicom/phantom-oncentra"
+    for beam, block in reference(folder).items():
+        path = folder / block["dose_file"]
+        dose = read_dose(DicomFile(path, pydicom.dcmread(path)))
+        for name, values in block["structures"].items():
+            structure, expected = by_original_name(phantom, name), values["supersampled"]
+            assert structure.volume_cc == pytest.approx(values["polygon"]["slab_cc"], rel=1e-4), name
+            found = DoseVolume.of(structure, dose.dose_gy, dose.grid)
+            assert found.mean == pytest.approx(expected["Dmean"], abs=0.01), (beam, name)
+            for percent in PERCENTILES:
+                assert found.dose_at_percent(percent) == pytest.approx(expected[f"D{percent}"], abs=0.01), (beam, name)
+
+
+def test_phantom_is_told_as_it_is(phantom):
+    """Electrons, the empty dose, the summed beams, the zero slice thickness and the small External are told."""
+    expected = {"radiation-skipped", "dose-placeholder", "dose-summed", "slice-thickness-differs", "outside-external"}
+    assert expected <= codes(phantom)
+
+
+@pytest.mark.parametrize("number", [4, 22, 66, 95, 99, 100, 112, 225, 236, 251, 274, 288])
+def test_openkbp_patient(shared_data, number):
+    """Names become TG-263; volumes and mean doses are those of the set; D95 lies within a Gy of its voxel percentile."""
+    path = shared_data / "openkbp" / f"pt_{number}.npz"
+    patient = import_patient(path)
+    with np.load(path) as arrays:
+        metrics = json.loads(str(arrays["meta"]))["metrics"]
+    assert patient.external.name == "External"
+    assert "PTV_7000" in patient.structures
+    assert patient.reference_dose is not None
+    assert patient.reference_dose.grid == patient.grid
+    for name, expected in metrics.items():
+        structure = by_original_name(patient, name)
+        found = DoseVolume.of(structure, patient.reference_dose.dose_gy, patient.reference_dose.grid)
+        assert structure.volume_cc == pytest.approx(expected["volume_cc"], abs=0.01), name
+        assert found.mean == pytest.approx(expected["Dmean"], abs=0.5), name
+        assert found.dose_at_percent(95) == pytest.approx(expected["D95"], abs=1.0), name
+
+
+def test_tg119_keeps_its_own_names(shared_data):
+    """What TG-263 does not know keeps its name; BODY becomes External; the position of the first voxel is kept."""
+    patient = import_patient(shared_data / "tg119" / "tg119.npz")
+    assert set(patient.structures) == {"Core", "OuterTarget", "External"}
+    assert patient.structure("OuterTarget").role is Role.TARGET
+    assert patient.grid.origin_mm == (-250.0, -250.0, -160.0)
+
+
+@pytest.mark.parametrize(
+    ("plan", "structure", "tolerance_percent"),
+    [
+        ("Prostate", "BODY", 0.9),
+        ("Prostate", "Bladder", 0.9),
+        ("Prostate", "PTV", 0.3),
+        ("Prostate", "Femoral Head Lt", 0.3),
+        ("Prostate", "Femoral Head RT", 0.5),
+        ("Prostate", "Rectum", 0.9),
+        ("Ent", "BODY", 0.9),
+        ("Ent", "BRAIN", 0.5),
+        ("Ent", "BRSTEM", 1.5),
+        ("Ent", "CTV", 0.5),
+        ("Ent", "PTV1", 1.6),
+        ("Ent", "optBRAIN", 0.5),
+        ("Ent", "GTV", 3.5),
+        ("Ent", "Orbit - left", 2.5),
+        ("Ent", "Optic Chiasm", 2.5),
+        ("Ent", "Optic Nerve-Lt", 3.0),
+    ],
+)
+def test_curves_of_eclipse(shared_data, plan, structure, tolerance_percent):
+    """Every point of Eclipse's own curve is met, to the percent of volume that another slab calculator reaches."""
+    folder = shared_data / "slicerrt-eclipse"
+    with np.load(folder / f"eclipse_{plan.lower()}.npz") as data:
+        dose_grid = Grid(
+            tuple(data["dose_origin_mm"][::-1]), tuple(data["dose_spacing_mm"][::-1]), data["dose_gy"].shape
+        )
+        found = DoseVolume.of(eclipse_structure(data, structure), data["dose_gy"], dose_grid)
+    doses, percent = eclipse_curve(folder / f"Eclipse{plan}_DvhTable_Eclipse.csv", structure)
+    ours = np.array([100.0 * found.volume_at(dose) / found.volume_cc for dose in doses])
+    assert np.abs(ours - percent).max() < tolerance_percent
+
+
+def eclipse_structure(data, name: str) -> Structure:
+    """A structure's contours on an image of 1 mm pixels and one slice per plane (2.5 mm)."""
+    points, offsets = data["contour_points_lps_mm"], data["contour_offsets"]
+    own = np.flatnonzero(data["contour_structure"] == data["structure_names"].tolist().index(name))
+    planes: dict[float, list] = {}
+    for ring in own:
+        corners = points[offsets[ring] : offsets[ring + 1]].astype(float)
+        planes.setdefault(round(float(corners[0, 2]), 3), []).append(corners[:, :2])
+    low, high = points.min(axis=0) - 5.0, points.max(axis=0) + 5.0
+    heights = sorted(planes)
+    slices = round((heights[-1] - heights[0]) / 2.5) + 1
+    shape = (slices, int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1)
+    grid = Grid((float(low[0]), float(low[1]), heights[0]), (1.0, 1.0, 2.5), shape)
+    return Structure.from_array(name, Role.OAR, occupancy(planes, grid)[0], grid)
+
+
+def eclipse_curve(path: Path, structure: str) -> tuple[np.ndarray, np.ndarray]:
+    """Dose and percent of volume; rows whose dose does not rise are misprints in the export and are left out."""
+    wanted = "".join(c for c in structure if c.isalnum()).lower()
+    with path.open() as opened:
+        head, *rows = list(csv.reader(opened))
+    column = next(i for i, title in enumerate(head) if title.split("_DvhArray Dose")[0].lower() == wanted)
+    values = np.array([[float(row[column]), float(row[column + 1])] for row in rows if row[column]])
+    rising = np.concatenate([[True], np.diff(np.maximum.accumulate(values[:, 0])) > 0.0])
+    return values[rising, 0], values[rising, 1]
