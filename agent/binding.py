@@ -13,6 +13,7 @@ from agent.metrics import Metric
 from agent.observation import Limits, ObjectiveState, Place
 from agent.protocols.schema import TARGETS, ObjectiveRule, Protocol
 from bridge import model
+from bridge.model import MetricKind, VolumeUnit
 
 
 class Binding:
@@ -59,7 +60,7 @@ class Binding:
                     volume_cc = structure.volume_cc if structure else None
                     if not _fits(volume_cc, goal.min_volume_cc, goal.max_volume_cc):
                         continue
-                    note = self._note(name, structure)
+                    note = self._note(name, structure, goal.parsed.metric)
                     group = index if goal.one_of else None
                     bound.append(
                         BoundGoal(
@@ -171,13 +172,17 @@ class Binding:
             for shown, structure in found
         ]
 
-    def _note(self, name: str, structure: model.Structure | None) -> str:
+    def _is_organ(self, name: str) -> bool:
+        return any(self._place(name, shown).region == "organ" for shown, _ in self.structures(name))
+
+    def _note(self, name: str, structure: model.Structure | None, metric: Metric) -> str:
         parts = []
         overlap = self._helpers.overlap_percent.get(name, 0.0)
         if overlap >= 0.5:
             parts.append(f"{overlap:.0f} % of it lies inside the targets")
-        if structure is not None and structure.cut_by_image_edge and name not in self._protocol.targets:
-            parts.append("cut by the end of the scan: its % values are not comparable")
+        is_share = metric.volume_unit is not VolumeUnit.CC and metric.kind is not MetricKind.MAX_DOSE
+        if structure is not None and structure.cut_by_image_edge and is_share and self._is_organ(name):
+            parts.append("cut by the end of the scan, so a share of it is not comparable")
         return "; ".join(parts)
 
 

@@ -50,8 +50,7 @@ def make_helpers(
     union = targets[0] if len(targets) == 1 else kitchen.cook("zTargets", model.DerivationKind.UNION, targets)
     left_out = kitchen.make_all(union)
     surroundings = kitchen.surroundings(targets) if _share_a_dose(protocol, matches) else {}
-    notes = [f"Helper {name} left out: {why}." for name, why in left_out.items()]
-    return Helpers(union, kitchen.made, left_out, surroundings, kitchen.overlaps(union), tuple(notes))
+    return Helpers(union, kitchen.made, left_out, surroundings, kitchen.overlaps(union), tuple(kitchen.notes))
 
 
 def helper_label(name: str) -> str:
@@ -71,6 +70,8 @@ class _Kitchen:
         self._matches = matches
         self._labels = set(matches.labels)
         self.made: dict[str, model.Structure] = {}
+        self.notes: list[str] = []
+        """About helpers that came out empty; an absent source is reported where structures are matched."""
 
     def make_all(self, union: model.Structure) -> dict[str, str]:
         """Make the helpers in the protocol's order; return those left out, with the reason."""
@@ -83,7 +84,8 @@ class _Kitchen:
             structure = self._make(name, helper, union)
             if structure.empty:
                 self._discard(structure)
-                left_out[name] = f"{helper.source} leaves nothing outside {', '.join(helper.without) or 'the rest'}"
+                left_out[name] = f"nothing of {helper.source} is left outside {', '.join(helper.without) or 'the rest'}"
+                self.notes.append(f"Helper {name} left out: {left_out[name]}.")
             else:
                 self.made[name] = structure
         return left_out

@@ -22,7 +22,7 @@ from agent.calls import Calls, Listener
 from agent.checks import apply, check
 from agent.conflicts import find_conflicts
 from agent.measuring import Measuring, RunError, largest_difference_percent
-from agent.observation import Observation, ObjectiveState, Step
+from agent.observation import ObjectiveState, Observation, Step
 from agent.planners import Planner
 from agent.preparation import Prepared, prepare, with_values
 from agent.proposal import Change, CheckFailure, Proposal
@@ -71,7 +71,7 @@ def run(
     planner: Planner,
     *,
     trace: Trace,
-    budget: Budget = Budget(),  # noqa: B008 - frozen
+    budget: Budget = Budget(),
     seed: int | None = None,
     on_event: Listener | None = None,
 ) -> RunResult:

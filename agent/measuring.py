@@ -1,7 +1,7 @@
 """Measures a plan through the contract: normalisation, goals, reported metrics, curves.
 
-The one idea: what is asked was settled when the plan was prepared, so measuring an attempt and measuring it again after a
-restore are the same few calls.
+The one idea: what is asked was settled when the plan was prepared, so measuring an attempt and measuring it again after
+a restore are the same few calls.
 """
 
 from __future__ import annotations

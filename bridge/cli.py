@@ -81,8 +81,8 @@ def serve(
         raise typer.BadParameter("--seed chooses a patient of a built-in case; name it with --case.")
     logs.configure(log_level)
     with _refusals_shown(), _data_folder(data_dir, keep_nothing) as folder, ExitStack() as stack:
-        from bridge import serving  # after the lock, so that a second server is refused without delay
         from bridge.backends.simulator import Simulator
+        from bridge.commands import serving  # after the lock, so that a second server is refused without delay
         from sim_tps.store import DATABASE
 
         simulator = Simulator(folder)
@@ -109,7 +109,7 @@ def import_(
     ] = None,
 ) -> None:
     """Take a patient into the data folder, and say what was found and what was done about it."""
-    from bridge import intake, tables
+    from bridge.commands import intake, tables
     from sim_tps.store import Store
     from sim_tps.tps import Tps
 
@@ -124,7 +124,7 @@ def import_(
 @app.command()
 def patients(data_dir: DataDir = None) -> None:
     """List the patients in the data folder, with their plans."""
-    from bridge import tables
+    from bridge.commands import tables
     from sim_tps.store import Store
     from sim_tps.tps import Tps
 
@@ -137,7 +137,7 @@ def patients(data_dir: DataDir = None) -> None:
 @app.command()
 def cases() -> None:
     """List the built-in cases, which need no data of yours."""
-    from bridge import tables
+    from bridge.commands import tables
     from sim_tps.cases import CASES
 
     tables.show_cases(CASES)
@@ -149,7 +149,7 @@ def proto(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Write the contract for a TPS vendor: the .proto files and their specification."""
-    from bridge import proto_files
+    from bridge.commands import proto_files
 
     with _refusals_shown():
         written = proto_files.write_contract(folder, force=force)
@@ -158,7 +158,7 @@ def proto(
 
 def _taken_in(simulator: Simulator, case: str, seed: int | None) -> str:
     """The name under which the server knows the patient."""
-    from bridge import intake
+    from bridge.commands import intake
 
     patient = intake.read_case(case, seed=seed)
     intake.take_in(simulator.tps, patient)
@@ -189,9 +189,9 @@ def _data_folder(chosen: Path | None, keep_nothing: bool = False) -> Iterator[Pa
 @contextmanager
 def _refusals_shown() -> Iterator[None]:
     """What a person can mend is told in a sentence; anything else is a bug and keeps its traceback."""
+    from bridge.commands.proto_files import ContractMissing
     from bridge.data_folder import FolderInUse
     from bridge.errors import BridgeError
-    from bridge.proto_files import ContractMissing
     from sim_tps.errors import TpsError
 
     try:

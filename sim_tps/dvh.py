@@ -250,7 +250,7 @@ def _spread(occupancy: _Reals, voxels: _Indices) -> NDArray[np.float64]:
     outside it ends is not known. Its pieces are spread only along axes with a neighbour inside on both sides.
     """
     spread = np.ones(voxels.shape)
-    if not np.isin(occupancy, (0.0, 1.0)).all():
+    if not ((occupancy == 0.0) | (occupancy == 1.0)).all():
         return spread
     padded = np.pad(occupancy, 1)
     for axis in range(3):

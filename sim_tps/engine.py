@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sim_tps.dose.density import density_map
 from sim_tps.dose.fields import beamlet_count, field_for_target
 from sim_tps.dose.lateral import LateralMaps
-from sim_tps.dose.operator import DoseOperator, field_depths
+from sim_tps.dose.operator import DoseOperator, field_depths, load_kernels
 from sim_tps.dose.raytrace import surface_distance
 from sim_tps.errors import BadInput, Cancelled
 from sim_tps.geometry import Grid
@@ -90,6 +90,8 @@ class PlanEngine:
         self.seed = seed
         self._targets = _targets(patient, targets)
         _check_beams(patient, beams)
+        say("loading kernels (compiled once per machine)", None, None, None)
+        load_kernels()
         say("density", None, None, None)
         self._density = density_map(patient)
         say("beamlets", None, None, None)
@@ -214,7 +216,7 @@ class PlanEngine:
         for b, field in enumerate(self.fields):
             if cancelled is not None and cancelled():
                 raise Cancelled("optimisation was cancelled during set-up.")
-            say("tracing rays (kernels are compiled once per machine)", 100.0 * b / len(self.fields), None, None)
+            say("tracing rays", 100.0 * b / len(self.fields), None, None)
             depths[b] = field_depths(self._density, [field], samples.points_mm)[0]
         self._operator = DoseOperator(self.machine, self._maps, samples.points_mm, depths)
         self._samples, self._sampled = samples, everything

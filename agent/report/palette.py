@@ -35,19 +35,16 @@ _TARGETS = ("#e0263c", "#f07814", "#e3b505", "#d6408f", "#a8201a", "#f2a65a")
 _EXTERNAL = "#8d99a6"
 _ORGANS = (
     (r"brainstem", "#2f9e62"),
-    (r"spinalcord|spinal_?cord|cord", "#1f78d1"),
-    (r"parotid.*_l|leftparotid|lparotid", "#18a7b5"),
-    (r"parotid", "#7a5bd0"),
-    (r"optic.*chiasm|chiasm", "#c056c9"),
-    (r"optic.*_l", "#5f8f00"),
-    (r"optic", "#91a60a"),
-    (r"cochlea.*_l", "#00a884"),
-    (r"cochlea", "#5a7de0"),
+    (r"cord", "#1f78d1"),
+    (r"parotid", "#18a7b5"),
+    (r"chiasm", "#c056c9"),
+    (r"optic", "#7f9d0a"),
+    (r"cochlea", "#00a884"),
     (r"lens", "#7ea6d9"),
     (r"eye", "#4b9fc7"),
     (r"larynx", "#d08cc0"),
     (r"mandible", "#9c7a55"),
-    (r"esophagus|oesophagus", "#a4732c"),
+    (r"esophagus", "#a4732c"),
     (r"oral", "#c78a8a"),
     (r"pharynx", "#7f9c6b"),
     (r"rectum", "#8a5a2b"),
@@ -64,6 +61,9 @@ _ORGANS = (
     (r"brain", "#6fb39a"),
     (r"core", "#2f7fd0"),
 )
+_RIGHT = re.compile(r"(_r\b|^r(igh)?t)")
+_TOWARDS_VIOLET = 0.55
+"""How far the right one of a pair of organs is turned from its left one's colour."""
 _OTHERS = ("#2a9d8f", "#5e72c9", "#7c9a3c", "#a565b3", "#3f8fb0", "#8f7d5a", "#4d9e4d", "#7d6fae")
 
 
@@ -92,4 +92,14 @@ def structure_colours(structures: Iterable[model.Structure], highest_first: Iter
 
 
 def _by_name(name: str) -> str | None:
-    return next((colour for pattern, colour in _ORGANS if re.search(pattern, name.casefold())), None)
+    """The colour of an organ; the right one of a pair has its own."""
+    plain = name.casefold()
+    colour = next((colour for pattern, colour in _ORGANS if re.search(pattern, plain)), None)
+    return _turned(colour) if colour is not None and _RIGHT.search(plain) else colour
+
+
+def _turned(colour: str) -> str:
+    violet = (0x7A, 0x5B, 0xD0)
+    own = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    mixed = (round((1 - _TOWARDS_VIOLET) * c + _TOWARDS_VIOLET * v) for c, v in zip(own, violet, strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)

@@ -38,7 +38,16 @@ def tube_distance(
 
 
 @njit(cache=True, fastmath=True)
-def _nearer_cone(row, dx, dy, dz, step, inverse_square, rim, widening):
+def _nearer_cone(
+    row: NDArray[np.float32],
+    dx: NDArray[np.float32],
+    dy: float,
+    dz: float,
+    step: NDArray[np.float32],
+    inverse_square: float,
+    rim: float,
+    widening: float,
+) -> None:
     """Lower a row of distances to those of one cone, from the offsets to its start."""
     part = dy * step[1] + dz * step[2]
     for i in range(row.size):
@@ -48,7 +57,7 @@ def _nearer_cone(row, dx, dy, dz, step, inverse_square, rim, widening):
 
 
 @njit(cache=True, fastmath=True)
-def _row_gap(dy, dz, step_y, step_z):
+def _row_gap(dy: float, dz: float, step_y: float, step_z: float) -> float:
     """Distance in the (y, z) plane from a row along x to the box round a piece."""
     gap_y = max(min(np.float32(0), step_y) - dy, dy - max(np.float32(0), step_y), np.float32(0))
     gap_z = max(min(np.float32(0), step_z) - dz, dz - max(np.float32(0), step_z), np.float32(0))

@@ -21,8 +21,10 @@ from sim_tps.geometry import Grid, Vector
 from sim_tps.patient import Patient, Role
 
 PTV_MARGIN_MM = 1.0
-DEFAULT_SEED = 50
-"""A 3.7 cc metastasis 8 mm behind the brainstem."""
+LOWEST_Z = -45.0
+"""No metastasis is placed below this, in the foramen magnum."""
+DEFAULT_SEED = 35
+"""A 2.3 cc metastasis 4 mm from the optic pathway and 10 mm from the brainstem."""
 LARGE_SEEDS = range(9000, 9100)
 """Seeds whose PTV is drawn from 8-15 cc instead of 0.5-5 cc: V12Gy <= 10 cc cannot be met there."""
 SEVERAL_SEEDS = range(8000, 8100)
@@ -47,7 +49,7 @@ def build(seed: int) -> Patient:
     targets = place(seed, skull, draws.target)
     for number, target in enumerate(targets, start=1):
         _add_target(canvas, target, "" if len(targets) == 1 else str(number), skull, draws.target)
-    canvas.mottle(draws.texture, 3.0, 22.0, -200.0, 150.0)
+    canvas.mottle(draws.texture, 2.0, 14.0, -200.0, 150.0)
     words = "one metastasis" if len(targets) == 1 else f"{len(targets)} metastases"
     return canvas.patient("brain-srs", f"Brain SRS, {words}", seed)
 
@@ -92,12 +94,12 @@ def _beside_organ(skull: Skull, radius: float, rng: np.random.Generator) -> Meta
     organ = {"stem": stem, "optics": optics, "cochlea": cochleae, "free": stem | optics}[str(kind)]
     low, high = organ.bounds.padded(radius + gap) if kind != "free" else skull.cavity.bounds
     while True:
-        point = rng.uniform(low, high)
-        near, edge = distance_at(organ, point), distance_at(skull.cavity, point)
+        x, y, z = (float(c) for c in rng.uniform(low, high))
+        near, edge = distance_at(organ, (x, y, z)), distance_at(skull.cavity, (x, y, z))
         if edge < -(radius + 2.5) and abs(near - radius - gap) < (0.4 if kind != "free" else 1.0):
-            apart = [distance_at(other, point) > radius + 1.5 for other in (stem, optics)]
-            if all(apart) and point[2] > -45:
-                return Metastasis((float(point[0]), float(point[1]), float(point[2])), radius)
+            apart = [distance_at(other, (x, y, z)) > radius + 1.5 for other in (stem, optics)]
+            if all(apart) and z > LOWEST_Z:
+                return Metastasis((x, y, z), radius)
 
 
 def _add_target(canvas: Canvas, target: Metastasis, number: str, skull: Skull, rng: np.random.Generator) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from sim_tps.cases._kernels import tube_distance
@@ -321,7 +321,7 @@ def turned(yaw_deg: float = 0.0, pitch_deg: float = 0.0, roll_deg: float = 0.0) 
     return about_y @ about_x @ about_z
 
 
-def _superellipse(offset: Sequence[Array], radii: ArrayLike, power: float) -> Array:
+def _superellipse(offset: Sequence[Array], radii: Sequence[float | Array], power: float) -> Array:
     """First-order distance (f - 1) / |grad f| for f = (sum |d / r|^p)^(1/p)."""
     scaled = [
         np.abs(d) / np.float32(r) if np.isscalar(r) else np.abs(d) / r for d, r in zip(offset, radii, strict=True)

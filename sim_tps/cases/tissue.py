@@ -47,7 +47,7 @@ class Draws(NamedTuple):
 
     @classmethod
     def of(cls, case: str, seed: int) -> Draws:
-        """The streams of one patient of a case; the same on every machine."""
+        """The streams of one patient of a case."""
         name = int.from_bytes(case.encode(), "big")
         return cls(*(np.random.default_rng([seed, stream, name]) for stream in range(3)))
 

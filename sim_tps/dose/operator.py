@@ -109,6 +109,20 @@ def field_depths(density: DensityMap, fields: Sequence[Field], points_mm: NDArra
     return depths
 
 
+def load_kernels() -> None:
+    """Compile the loops, or load them where this machine has compiled them before; without it the first use does."""
+    none, vector, box = np.zeros((0, 3)), np.zeros(3), np.zeros((1, 1, 1), np.float32)
+    points, frames = np.zeros((0, 3), np.float32), np.zeros((0, 12), np.float32)
+    depths, terms = np.zeros((0, 0), np.float32), np.zeros((2, 3), np.float32)
+    origins, places = np.zeros((0, 2, 3), np.float32), np.zeros((0, 2, 3), np.int64)
+    one, nothing = np.float32(1.0), np.zeros(0, np.float32)
+    with compute_turn:
+        _kernels.first_hit(box, vector, vector + 1.0, vector - 9.0, vector + 9.0, 0.5)
+        _kernels.trace_depths(box, vector, vector + 1.0, vector, none, nothing)
+        _kernels.gather(points, frames, one, depths, terms, one, origins, places, nothing, nothing)
+        _kernels.scatter(points, frames, one, depths, terms, one, origins, places, nothing, nothing)
+
+
 def _row(field: Field) -> list[float]:
     frame = field.frame
     return [*frame.source_mm, *frame.x_axis, *frame.y_axis, *frame.z_axis]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sim_tps.errors import BadInput
 from sim_tps.geometry import Grid
-from sim_tps.importers.inspection import BODY_HU, derive_external, inspect
+from sim_tps.importers.inspection import BODY_HU, derive_external, inspect, marked_where_cut
 from sim_tps.naming import clean_name, guess_role, tg263_name
 from sim_tps.patient import Finding, Patient, ReferenceDose, Role, Structure
 
@@ -56,6 +56,8 @@ def assemble(id: str, reading: Reading) -> Patient:
         external, finding = _derived_external(reading)
         structures = {external.name: external, **structures}
         findings.append(finding)
+    outline = next(s for s in structures.values() if s.role is Role.EXTERNAL)
+    structures = {name: marked_where_cut(structure, outline) for name, structure in structures.items()}
     if reading.prescription_note:
         text = f"The data's own prescription is {reading.prescription_note}; plans follow their protocol, not this."
         findings.append(Finding("own-prescription", text))

@@ -1,11 +1,12 @@
 """What there is to notice about a patient: derived body, couch, air in targets, organs cut by the scan, odd HU.
 
-Everything here looks and tells; only `derive_external` makes something.
+Everything here looks and tells; `derive_external` alone makes something.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ BODY_HU = -500
 THIN_MM = 6.0
 """What is thinner than this in a slice (couch shells, and where they touch the skin) is not body."""
 LEAST_REPORTED_CC = 0.1
+FLAT_END_MM2 = 2000.0
+"""A body whose last slice is larger than this was cut there; a vertex or a chin ends smaller."""
 COUCH_CC = 20.0
 """Less than this beside the body is noise, hair or a mask's rim."""
 
@@ -37,6 +40,11 @@ def derive_external(hu: NDArray[np.int16], grid: Grid) -> Structure:
     return Structure.from_array("External", Role.EXTERNAL, filled, grid)
 
 
+def marked_where_cut(structure: Structure, external: Structure) -> Structure:
+    """The structure, flagged where it reaches the scan's end."""
+    return replace(structure, cut_by_image_edge=bool(_ends_reached(structure, external)))
+
+
 def inspect(hu: NDArray[np.int16], structures: Mapping[str, Structure]) -> Iterator[Finding]:
     """Everything to be told about a patient whose structures are named and who has an External."""
     external = next(s for s in structures.values() if s.role is Role.EXTERNAL)
@@ -49,7 +57,7 @@ def inspect(hu: NDArray[np.int16], structures: Mapping[str, Structure]) -> Itera
         if structure.role is Role.TARGET:
             yield from _air(hu, structure)
         if structure.role in (Role.TARGET, Role.OAR):
-            yield from _cut(structure)
+            yield from _cut(structure, external)
             yield from _outside(structure, external)
 
 
@@ -89,9 +97,8 @@ def _air(hu: NDArray[np.int16], target: Structure) -> Iterator[Finding]:
         )
 
 
-def _cut(structure: Structure) -> Iterator[Finding]:
-    z = structure.slices[0]
-    ends = [word for word, cut in (("lower", z.start == 0), ("upper", z.stop == structure.image_grid.shape[0])) if cut]
+def _cut(structure: Structure, external: Structure) -> Iterator[Finding]:
+    ends = _ends_reached(structure, external)
     if ends:
         yield Finding(
             "cut-by-image-edge",
@@ -99,6 +106,22 @@ def _cut(structure: Structure) -> Iterator[Finding]:
             "dose and percentages are those of the part that was scanned.",
             structure.name,
         )
+
+
+def _ends_reached(structure: Structure, external: Structure) -> list[str]:
+    """Which ends of the scan a structure touches: the image's, or a slice where the body ends in a flat face.
+
+    Scans padded with empty slices end where the body does.
+    """
+    if structure.is_empty:
+        return []
+    own, body, count = structure.slices[0], external.slices[0], structure.image_grid.shape[0]
+    area_mm2 = (
+        external.occupancy.sum(axis=(1, 2)) * structure.image_grid.spacing_mm[0] * structure.image_grid.spacing_mm[1]
+    )
+    lower = own.start == 0 or (own.start <= body.start and area_mm2[0] > FLAT_END_MM2)
+    upper = own.stop == count or (own.stop >= body.stop and area_mm2[-1] > FLAT_END_MM2)
+    return [word for word, reached in (("lower", lower), ("upper", upper)) if reached]
 
 
 def _outside(structure: Structure, external: Structure) -> Iterator[Finding]:

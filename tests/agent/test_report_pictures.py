@@ -136,6 +136,14 @@ def test_colours_do_not_depend_on_the_company() -> None:
     assert len(set(everything.values())) == len(everything)
 
 
+def test_left_and_right_are_told_apart() -> None:
+    """A pair of organs has two colours, whichever naming the data use."""
+    pairs = [("Femur_Head_L", "Femur_Head_R"), ("LeftParotid", "RightParotid"), ("Lens_L", "Lens_R")]
+    for names in pairs:
+        organs = [model.Structure(f"s/{name}", name, model.StructureRole.OAR, 1.0, None, False) for name in names]
+        assert len(set(structure_colours(organs, []).values())) == 2
+
+
 def test_planes_show_dose_where_it_is() -> None:
     """The picture is in colour (dose) over the target and grey (CT alone) where there is no dose."""
     run = make_run()

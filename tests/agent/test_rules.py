@@ -32,8 +32,8 @@ def changed(proposal: Proposal) -> set[str]:
         (goal("PTV", "D2%[Gy] <= 54", 56.0), {"PTV upper", "External upper"}),
         (goal("External", "D0.03cc[Gy] <= 55", 57.0), {"PTV upper", "External upper"}),
         (goal("PTV", "CI Paddick >= 0.8", 0.6), {"zInner upper", "zOuter upper"}),
-        (goal("PTV", "GI <= 3.5", 4.0), {"zInner upper"}),
-        (goal("Brain", "V12Gy[cc] <= 10", 14.0), {"zInner upper"}),
+        (goal("PTV", "GI <= 3.5", 4.0), {"zInner upper", "zOuter upper"}),
+        (goal("Brain", "V12Gy[cc] <= 10", 14.0), {"zInner upper", "zOuter upper"}),
         (MISSED_CORE, {"Core upper"}),
     ],
 )
@@ -100,7 +100,7 @@ def test_wishes_wait_until_musts_and_shoulds_are_met() -> None:
     """A rank-3 goal is left alone while a rank-2 goal is open."""
     wish = goal("Brain", "V12Gy[cc] <= 10", 14.0, rank=3)
     assert changed(propose(replace(MISSED_CORE, rank=2), wish)) == {"Core upper"}
-    assert changed(propose(wish)) == {"zInner upper"}
+    assert changed(propose(wish)) == {"zInner upper", "zOuter upper"}
 
 
 def test_the_same_observation_gives_the_same_proposal() -> None:

@@ -201,3 +201,14 @@ def test_questions_that_make_no_sense_are_refused(question, message):
     found = DoseVolume.of(ball("ball", 5.0, grid), linear_dose(grid, AXIAL), grid)
     with pytest.raises(BadInput, match=message):
         question(found)
+
+
+def test_whole_voxels_are_not_filled_to_their_faces():
+    """A structure known by whole voxels gets the doses of the centres inside it, not those halfway to the next."""
+    grid = cube_grid(4.0, 32.0)
+    blocks = Structure.from_array("PTV", Role.TARGET, ball("ball", 14.0, grid).mask(), grid)
+    dose = radial_dose(grid, lambda r: 70.0 - r)
+    centres = dose[blocks.mask()]
+    found = DoseVolume.of(blocks, dose, grid)
+    assert found.min == pytest.approx(centres.min(), abs=1e-3)
+    assert found.dose_at_percent(95) == pytest.approx(np.percentile(centres, 5), abs=0.2)

@@ -16,6 +16,7 @@ from sim_tps.importers import import_patient
 from sim_tps.importers.contours import occupancy
 from sim_tps.importers.dicom_dose import read_dose
 from sim_tps.importers.dicom_file import DicomFile
+from sim_tps.importers.inspection import derive_external
 from sim_tps.patient import Patient, Role, Structure
 
 pytestmark = pytest.mark.data
@@ -82,8 +83,6 @@ def test_prostate_set_is_told_as_it_is(prostate):
 
 def test_prostate_body_derived_from_the_ct_is_the_drawn_one(prostate):
     """The body found in the CT, couch and all, overlaps the drawn one to 98 % (Dice)."""
-    from sim_tps.importers.inspection import derive_external
-
     derived, drawn = derive_external(prostate.hu, prostate.grid).mask(), prostate.external.mask()
     assert 2.0 * (derived & drawn).sum() / (derived.sum() + drawn.sum()) > 0.98
 
@@ -111,7 +110,7 @@ def test_phantom_is_told_as_it_is(phantom):
 
 @pytest.mark.parametrize("number", [4, 22, 66, 95, 99, 100, 112, 225, 236, 251, 274, 288])
 def test_openkbp_patient(shared_data, number):
-    """Names become TG-263; volumes and mean doses are those of the set; D95 lies within a Gy of its voxel percentile."""
+    """Names become TG-263; volumes, means, D95 and maximum are near those that the set's voxels give."""
     path = shared_data / "openkbp" / f"pt_{number}.npz"
     patient = import_patient(path)
     with np.load(path) as arrays:
@@ -124,8 +123,9 @@ def test_openkbp_patient(shared_data, number):
         structure = by_original_name(patient, name)
         found = DoseVolume.of(structure, patient.reference_dose.dose_gy, patient.reference_dose.grid)
         assert structure.volume_cc == pytest.approx(expected["volume_cc"], abs=0.01), name
-        assert found.mean == pytest.approx(expected["Dmean"], abs=0.5), name
-        assert found.dose_at_percent(95) == pytest.approx(expected["D95"], abs=1.0), name
+        assert found.mean == pytest.approx(expected["Dmean"], abs=0.3), name
+        assert found.dose_at_percent(95) == pytest.approx(expected["D95"], abs=0.7), name
+        assert found.hottest_voxel_gy == pytest.approx(expected["Dmax"], abs=0.01), name
 
 
 def test_tg119_keeps_its_own_names(shared_data):

@@ -156,3 +156,22 @@ def test_a_pickle_is_never_opened(tmp_path):
     """Arrays of Python objects are refused, because reading them could run code."""
     with pytest.raises(BadInput, match="not a readable npz file"):
         import_patient(saved(tmp_path, structure_names=np.array(["A", {}, None], dtype=object)))
+
+
+def test_a_scan_padded_with_empty_slices_ends_where_the_body_does(tmp_path):
+    """An organ that ends with the body's flat end, slices before the image's, is flagged as cut."""
+    hu = np.full((12, 30, 30), -1000, np.int16)
+    hu[3:10, 2:28, 2:28] = 0
+    organ = np.zeros(hu.shape, bool)
+    organ[3:6, 10:14, 10:14] = True
+    path = saved(
+        tmp_path,
+        ct_hu=hu,
+        structure_names=np.array(["Esophagus"]),
+        structure_masks=np.packbits(organ)[None],
+        reference_dose_gy=None,
+    )
+    patient = import_patient(path)
+    assert patient.structure("Esophagus").cut_by_image_edge
+    (finding,) = [f for f in patient.findings if f.code == "cut-by-image-edge"]
+    assert "lower end" in finding.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,16 @@ def test_far_from_the_field_dose_fades_but_is_not_cut(machine: Machine) -> None:
     points = np.array([[80.0, 0.0, 0.0], [120.0, 0.0, 0.0]])
     dose = _operator(machine, [_square(5.0, 8)], points, np.full((1, 2), 100.0, np.float32)).forward(np.ones(64))
     assert 0.05 > dose[0] > dose[1] > 1e-3
+
+
+def test_calls_from_several_threads(machine: Machine) -> None:
+    """Passes asked for at the same time from four threads give what they give one by one."""
+    operator = _two_beams(machine)
+    weights = np.random.default_rng(10).random((8, operator.shape[1]))
+    one_by_one = [operator.adjoint(operator.forward(w)) for w in weights]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda w: operator.adjoint(operator.forward(w)), weights))
+    assert np.array_equal(one_by_one, together)
 
 
 @pytest.mark.data

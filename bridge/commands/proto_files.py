@@ -18,7 +18,7 @@ class ContractMissing(Exception):
 
 def contract_folder() -> Path:
     """The folder that holds ``README.md`` and ``bridge/tps/v1/*.proto``."""
-    checkout = Path(__file__).resolve().parent.parent / "proto"
+    checkout = Path(__file__).resolve().parents[2] / "proto"
     if (checkout / SPECIFICATION).is_file():
         return checkout
     for file in metadata.files("beamwright") or ():

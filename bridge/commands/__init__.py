@@ -1,0 +1,1 @@
+"""What stands behind the commands of `bridge.cli`: taking patients in, serving, tables, the contract's files."""
