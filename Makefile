@@ -9,7 +9,7 @@ help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: .venv/.installed  ## set up, plan the built-in brain SRS case over gRPC, name the report
-	$(BIN)/beamwright plan brain-srs --planner rules --out runs/demo
+	$(BIN)/beamwright plan brain-srs --planner rules
 
 test: check  ## lint, types, import contracts, proto check, fast tests
 	$(BIN)/pytest -m "not slow"

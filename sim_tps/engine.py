@@ -9,7 +9,7 @@ Doses are plan totals in Gy. One unit of fluence is what the machine says in `Ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -170,15 +170,13 @@ class PlanEngine:
         inside = np.flatnonzero(share_on(self.patient.external, grid) > 0.0)
         kept = self._depths_on(grid, len(inside))
         dose = np.zeros(grid.size, np.float32)
-        stride = max(1, _RAYS_PER_PASS // len(self.fields))
-        for first in range(0, len(inside), stride):
+        for part, percent in self._parts(len(inside)):
             if cancelled is not None and cancelled():
                 raise Cancelled("dose calculation was cancelled.")
-            part = slice(first, first + stride)
             points = grid.centres_mm(inside[part])
             depths = self._depths(points, part, kept)
             dose[inside[part]] = DoseOperator(self.machine, self._maps, points, depths).gather(images)
-            say("dose", 100.0 * min(first + stride, len(inside)) / len(inside), None, None)
+            say("dose", percent, None, None)
         if kept is not None:
             self._kept_depths[grid] = kept
         return dose.reshape(grid.shape)
@@ -213,13 +211,20 @@ class PlanEngine:
         everything = {**self._sampled, **wanted}
         samples = sample(list(everything.values()), self._targets, self.optimization_grid, self.seed)
         depths = np.empty((len(self.fields), len(samples.points_mm)), np.float32)
-        for b, field in enumerate(self.fields):
+        for part, percent in self._parts(len(samples.points_mm)):
             if cancelled is not None and cancelled():
                 raise Cancelled("optimisation was cancelled during set-up.")
-            say("tracing rays", 100.0 * b / len(self.fields), None, None)
-            depths[b] = field_depths(self._density, [field], samples.points_mm)[0]
+            depths[:, part] = field_depths(self._density, self.fields, samples.points_mm[part])
+            say("tracing rays", percent, None, None)
         self._operator = DoseOperator(self.machine, self._maps, samples.points_mm, depths)
         self._samples, self._sampled = samples, everything
+
+    def _parts(self, count: int) -> Iterator[tuple[slice, float]]:
+        """Stretches of points that take a fraction of a second each, and the percent done after them."""
+        stride = max(1, _RAYS_PER_PASS // len(self.fields))
+        for first in range(0, count, stride):
+            last = min(first + stride, count)
+            yield slice(first, last), 100.0 * last / count
 
     def _first_fluence(self, operator: DoseOperator, penalties: Sequence[Penalty]) -> NDArray[np.float64]:
         """Flat fluence, scaled so that the lower objectives' structures get their doses in the mean."""

@@ -18,10 +18,11 @@ _BLOCK = 1024
 
 
 @njit(parallel=True, nogil=True, cache=True)
-def trace_depths(density, origin, spacing, source, points, depth):
-    """Length × density from each point to the source, every voxel face crossed exactly (Siddon 1985)."""
+def trace_depths(density, origin, spacing, sources, points, depths):
+    """Length × density from each source to each point, every voxel face crossed exactly (Siddon 1985)."""
     for i in prange(points.shape[0]):
-        depth[i] = _trace(density, origin, spacing, points[i], source)
+        for b in range(sources.shape[0]):
+            depths[b, i] = _trace(density, origin, spacing, points[i], sources[b])
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)

@@ -25,7 +25,7 @@ from sim_tps.dose._threads import compute_turn
 from sim_tps.dose.density import DensityMap
 from sim_tps.dose.fields import Field
 from sim_tps.dose.lateral import LateralMaps
-from sim_tps.dose.raytrace import radiological_depth
+from sim_tps.dose.raytrace import radiological_depths
 from sim_tps.machine import Machine
 
 _TERMS_PER_MM = 10.0
@@ -103,10 +103,7 @@ class DoseOperator:
 
 def field_depths(density: DensityMap, fields: Sequence[Field], points_mm: NDArray[np.floating]) -> NDArray[np.float32]:
     """Radiological depths of points for each field, shape (fields, points)."""
-    depths = np.empty((len(fields), len(points_mm)), np.float32)
-    for row, field in zip(depths, fields, strict=True):
-        row[:] = radiological_depth(density, field.frame.source_mm, points_mm)
-    return depths
+    return radiological_depths(density, [field.frame.source_mm for field in fields], points_mm)
 
 
 def load_kernels() -> None:
@@ -118,7 +115,7 @@ def load_kernels() -> None:
     one, nothing = np.float32(1.0), np.zeros(0, np.float32)
     with compute_turn:
         _kernels.first_hit(box, vector, vector + 1.0, vector - 9.0, vector + 9.0, 0.5)
-        _kernels.trace_depths(box, vector, vector + 1.0, vector, none, nothing)
+        _kernels.trace_depths(box, vector, vector + 1.0, none, none, depths)
         _kernels.gather(points, frames, one, depths, terms, one, origins, places, nothing, nothing)
         _kernels.scatter(points, frames, one, depths, terms, one, origins, places, nothing, nothing)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,24 +16,26 @@ SURFACE_DENSITY = 0.05
 """Relative density at which a patient begins on the beam's axis; matRad's and pyRadPlan's value for the SSD."""
 
 
-def radiological_depth(density: DensityMap, source_mm: Vector, points_mm: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Water-equivalent depth of points, seen from a source.
+def radiological_depths(
+    density: DensityMap, sources_mm: Sequence[Vector], points_mm: NDArray[np.floating]
+) -> NDArray[np.float32]:
+    """Water-equivalent depth of points, seen from each source.
 
-    The straight ray from the source is cut at every voxel face it crosses; length times density is summed, so air
+    The straight ray from source to point is cut at every voxel face it crosses; length times density is summed, so air
     before the skin counts for what it is (0 outside the External).
 
     Parameters
     ----------
     density
         Relative electron density, water = 1.
-    source_mm
+    sources_mm
         Patient coordinates.
     points_mm
         Shape (points, 3), ordered x, y, z, patient coordinates.
 
     Returns
     -------
-    (points,) float32 array
+    (sources, points) float32 array
         mm of water.
 
     References
@@ -39,18 +43,17 @@ def radiological_depth(density: DensityMap, source_mm: Vector, points_mm: NDArra
     Siddon, Med. Phys. 12 (1985) 252-255, https://doi.org/10.1118/1.595715; faces are visited one after the other as in
     Amanatides and Woo, Eurographics (1987) 3-10.
     """
-    points = np.ascontiguousarray(points_mm, np.float64)
-    depth = np.empty(len(points), np.float32)
+    depths = np.empty((len(sources_mm), len(points_mm)), np.float32)
     with compute_turn:
         _kernels.trace_depths(
             density.values,
             np.array(density.grid.origin_mm),
             np.array(density.grid.spacing_mm),
-            np.array(source_mm),
-            points,
-            depth,
+            np.array(sources_mm, np.float64),
+            np.ascontiguousarray(points_mm, np.float64),
+            depths,
         )
-    return depth
+    return depths
 
 
 def surface_distance(density: DensityMap, source_mm: Vector, towards_mm: Vector) -> float | None:

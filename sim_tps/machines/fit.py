@@ -65,7 +65,7 @@ def fit(measured: Measurements) -> Machine:
         lambda logarithms: _weights(measured, np.exp(logarithms))[1],
         np.log(np.array(_START)),
         method="Nelder-Mead",
-        options={"maxiter": 2000, "xatol": 1e-5, "fatol": 1e-9},
+        tol=1e-6,
     )
     constants = np.exp(found.x)
     return _machine(constants, _weights(measured, constants)[0])

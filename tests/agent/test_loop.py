@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from coarse import COARSE, Limited
 
 from agent import protocols
 from agent.goals import describe, score, unmet
@@ -22,40 +23,6 @@ from bridge import testing
 from bridge.backends.simulator import Simulator
 from bridge.client import Client
 from sim_tps.cases import make_case
-
-COARSE = """\
-id: coarse
-title: TG-119 on coarse grids, so that tests are quick
-site: phantom
-intended_use: for tests
-prescription: {fractions: 25, targets_gy: {OuterTarget: 50}}
-normalise: {structure: OuterTarget, volume_percent: 95, dose_gy: 50}
-plan:
-  beamlet_mm: 15
-  dose_grid_mm: 8
-  optimization_grid_mm: 10
-  beams: [{gantry_deg: [0, 120, 240]}]
-structures:
-  OuterTarget: {required: true, kind: target, aliases: [PTV]}
-  BODY: {required: true, kind: external, aliases: [External]}
-  Core: {}
-  Liver: {}
-helpers:
-  zRing: {ring: targets, from_mm: 3, to_mm: 12}
-  zNothing: {keep: Core, without: [BODY]}
-goals:
-  - {structure: OuterTarget, goal: "D95%[Gy] >= 50", rank: 1}
-  - {structure: Core, goal: "D10%[Gy] <= 25", rank: 2}
-  - {structure: Core, goal: "D10%[Gy] <= 5", rank: 3}
-  - {structure: Liver, goal: "Mean[Gy] <= 13", rank: 1}
-report:
-  - {structure: OuterTarget, metric: HI ICRU83}
-objectives:
-  - {structure: OuterTarget, type: lower, dose_gy: 50.5, volume_percent: 99, priority: 300}
-  - {structure: Core, type: upper, dose_gy: 20, volume_percent: 0, priority: 50}
-  - {structure: zRing, type: upper, dose_gy: 46, volume_percent: 0, priority: 40}
-  - {structure: BODY, type: upper, dose_gy: 54, volume_percent: 0, priority: 900}
-"""
 
 
 @dataclass
@@ -213,3 +180,16 @@ def test_a_missing_target_is_refused_with_what_the_patient_has(
         plan(client, protocols.read(text, "lung.yaml"), make_planner("rules"), tmp_path)
     assert read(tmp_path / "trace.jsonl")[-1]["event"] == "Failed"
     assert verify(tmp_path / "trace.jsonl").ok
+
+
+def test_where_only_settings_come_back_the_plan_is_made_again(coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """With CONFIG_ONLY snapshots the best attempt is optimised again, and what then comes out is what is reported."""
+    simulator = Limited(tmp_path / "tps", without=(), instead={"snapshot.restore": "CONFIG_ONLY"})
+    simulator.tps.add_patient(make_case("tg119"))
+    with testing.serve(simulator) as server, server.client() as connected:
+        result = plan(connected, coarse, Scripted([], []), tmp_path).result
+    lines = read(tmp_path / "trace.jsonl")
+    (restored,) = (line["data"] for line in lines if line["event"] == "Restored")
+    assert restored["exact"] is False
+    assert sum(line["event"] == "Optimised" for line in lines) == 2
+    assert result.best_attempt.goals[0].value == pytest.approx(50.0, abs=0.005)

@@ -9,7 +9,7 @@ import pytest
 from water import water_cube
 
 from sim_tps.dose.density import HU_TABLE, DensityMap, density_map
-from sim_tps.dose.raytrace import radiological_depth, surface_distance
+from sim_tps.dose.raytrace import radiological_depths, surface_distance
 from sim_tps.errors import BadInput
 from sim_tps.geometry import Grid
 from sim_tps.patient import Role, Structure
@@ -22,7 +22,7 @@ def test_box_1985() -> None:
     """Straight through a unit-density box, depth is the distance from the face it entered by."""
     density = DensityMap(np.ones(GRID.shape, np.float32), GRID)
     points = np.array([[0.0, -39.9, 0.0], [0.0, 0.0, 0.0], [0.0, 40.0, 0.0], [0.0, 300.0, 0.0]])
-    depth = radiological_depth(density, (0.0, -1000.0, 0.0), points)
+    depth = _depth(density, (0.0, -1000.0, 0.0), points)
     assert depth == pytest.approx([0.1, 40.0, 80.0, 80.0], abs=1e-4)
 
 
@@ -32,8 +32,8 @@ def test_layers_count_with_their_density() -> None:
     values[:, :10] = 0.25
     values[:, 10:20] = 1.8
     density = DensityMap(values, GRID)
-    below = radiological_depth(density, (0.5, -1000.0, 0.7), np.array([[0.5, 40.0, 0.7]]))
-    above = radiological_depth(density, (0.5, 1000.0, 0.7), np.array([[0.5, -40.0, 0.7]]))
+    below = _depth(density, (0.5, -1000.0, 0.7), np.array([[0.5, 40.0, 0.7]]))
+    above = _depth(density, (0.5, 1000.0, 0.7), np.array([[0.5, -40.0, 0.7]]))
     assert below == pytest.approx([20 * 0.25 + 20 * 1.8 + 40.0], rel=1e-6)
     assert above == pytest.approx(below, rel=1e-6)
 
@@ -47,7 +47,7 @@ def test_oblique_rays_see_the_chord() -> None:
         direction /= np.linalg.norm(direction)
         source = 900.0 * direction
         points = rng.uniform([-20, -40, -60], [20, 40, 60], size=(50, 3))
-        depth = radiological_depth(density, tuple(source), points)
+        depth = _depth(density, tuple(source), points)
         assert depth == pytest.approx(0.7 * _length_in_box(points, source), abs=2e-4)
 
 
@@ -61,14 +61,14 @@ def test_random_density_agrees_with_small_steps() -> None:
     x, y, z = np.floor(index + 0.5).astype(int).T
     inside = (z >= 0) & (z < 40) & (y >= 0) & (y < 40) & (x >= 0) & (x < 20)
     stepped = density.values[z[inside], y[inside], x[inside]].sum() * np.linalg.norm(source - point) / len(share)
-    depth = radiological_depth(density, tuple(source), point[None])
+    depth = _depth(density, tuple(source), point[None])
     assert depth == pytest.approx([stepped], rel=1e-4)
 
 
 def test_a_ray_along_voxel_faces() -> None:
     """A ray exactly on a face belongs to one side of it, not to none and not to both."""
     density = DensityMap(np.ones(GRID.shape, np.float32), GRID)
-    depth = radiological_depth(density, (2.0, -1000.0, 3.0), np.array([[2.0, 10.0, 3.0], [2.0, -10.0, 3.0]]))
+    depth = _depth(density, (2.0, -1000.0, 3.0), np.array([[2.0, 10.0, 3.0], [2.0, -10.0, 3.0]]))
     assert depth == pytest.approx([50.0, 30.0], abs=1e-4)
 
 
@@ -76,7 +76,7 @@ def test_a_ray_that_misses_has_no_depth() -> None:
     """Outside the box, beside it and before it, the depth is 0."""
     density = DensityMap(np.ones(GRID.shape, np.float32), GRID)
     points = np.array([[0.0, -50.0, 0.0], [100.0, 0.0, 0.0]])
-    assert radiological_depth(density, (0.0, -1000.0, 0.0), points) == pytest.approx([0.0, 0.0])
+    assert _depth(density, (0.0, -1000.0, 0.0), points) == pytest.approx([0.0, 0.0])
 
 
 def test_skin_distance() -> None:
@@ -94,7 +94,7 @@ def test_nothing_outside_the_external() -> None:
     structures = dict(patient.structures)
     structures["External"] = Structure.from_array("External", Role.EXTERNAL, body, patient.grid)
     density = density_map(replace(patient, structures=structures))
-    through_couch = radiological_depth(density, (0.0, 1000.0, 0.0), np.array([[0.0, -10.0, 0.0]]))
+    through_couch = _depth(density, (0.0, 1000.0, 0.0), np.array([[0.0, -10.0, 0.0]]))
     assert through_couch == pytest.approx([20.0 - -10.0], abs=1e-3)
 
 
@@ -115,6 +115,10 @@ def test_table_is_monotone_and_passes_through_water() -> None:
     assert np.all(np.diff(density) >= 0.0)
     assert density[hu == 0] == pytest.approx([1.0])
     assert density[-1] == pytest.approx(2.5518, abs=1e-3)
+
+
+def _depth(density: DensityMap, source: tuple[float, float, float], points: np.ndarray) -> np.ndarray:
+    return radiological_depths(density, [source], points)[0]
 
 
 def _length_in_box(points: np.ndarray, source: np.ndarray) -> np.ndarray:
