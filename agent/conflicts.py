@@ -15,8 +15,8 @@ from agent.observation import Observation, Step
 from agent.records import Conflict, GoalResult
 from bridge.model import MetricKind, VolumeUnit
 
-MOVED = 0.01
-"""A goal moved when its value changed by at least this share of its limit between two attempts."""
+MOVED = 0.005
+"""A goal came nearer when its value did so by at least this share of its limit."""
 OVERLAPS_PERCENT = 5.0
 """An organ with at least this share inside the targets is held by their dose."""
 
@@ -68,19 +68,17 @@ def _overlap(goal: GoalResult, observation: Observation) -> Conflict | None:
 def _traded(goal: GoalResult, observation: Observation) -> Conflict | None:
     """Another goal that was lost, or got further from its limit, each time this one came nearer to its own."""
     best = observation.best_step
-    for step in observation.history:
-        if step is best or _off(goal, best) - _off(goal, step) < MOVED:
-            continue
-        losers = [other for other in step.goals if other.rank <= goal.rank and _got_worse(other, best, step)]
-        if losers:
-            loser = min(losers, key=lambda other: (other.rank, -deviation(other)))
-            text = (
-                f"In attempt {step.number} {describe(goal)} came to {_value(goal, step):.2f} "
-                f"({goal.value:.2f} in the best plan), but {describe(loser)} went from {_value(loser, best):.2f} "
-                f"to {loser.value:.2f}."
-            )
-            return Conflict((describe(goal), describe(loser)), text)
-    return None
+    nearest = min(observation.history, key=lambda step: _off(goal, step))
+    losers = [other for other in nearest.goals if _got_worse(other, best, nearest)]
+    if _off(goal, best) - _off(goal, nearest) < MOVED or not losers:
+        return None
+    loser = min(losers, key=lambda other: (other.rank, -deviation(other)))
+    text = (
+        f"In attempt {nearest.number} {describe(goal)} came to {_value(goal, nearest):.2f} "
+        f"(best plan {goal.value:.2f}), but there {describe(loser)} was at {loser.value:.2f} "
+        f"(best plan {_value(loser, best):.2f})."
+    )
+    return Conflict((describe(goal), describe(loser)), text)
 
 
 def _got_worse(goal: GoalResult, before: Step, after: Step) -> bool:

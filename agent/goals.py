@@ -89,14 +89,22 @@ def score(goals: Sequence[GoalResult]) -> Score:
 
     First every must and should at least acceptable (rank 1: how many missed, by how much; then rank 2), then met
     (rank 1: how many not met, by how much; then rank 2), then the wishes (rank 3: missed, by how much, not met, by how
-    much). A goal that cannot be evaluated counts nowhere: it is the same in every attempt.
+    much). "By how much" counts in whole percents of the limits here, so that a hair's breadth of one goal never
+    outweighs another goal; only between otherwise equal attempts do the exact sums decide, rank by rank. A goal that
+    cannot be evaluated counts nowhere: it is the same in every attempt.
     """
     parts: list[float] = []
     for rank in (1, 2):
         parts += _missed(goals, rank)
     for rank in (1, 2):
         parts += _unmet(goals, rank)
-    return (*parts, *_missed(goals, 3), *_unmet(goals, 3))
+    parts += [*_missed(goals, 3), *_unmet(goals, 3)]
+    return (*parts, *(round(_beyond(unmet(goals, rank)), 4) for rank in (1, 2, 3)))
+
+
+def same_but_for_details(one: Score, other: Score) -> bool:
+    """Whether two scores differ by less than a goal, or a percent of one."""
+    return one[:-3] == other[:-3]
 
 
 def success(goals: Sequence[GoalResult]) -> bool:
@@ -117,12 +125,17 @@ def describe(goal: GoalResult) -> str:
 
 def _missed(goals: Sequence[GoalResult], rank: int) -> list[float]:
     missed = [goal for goal in goals if goal.rank == rank and goal.status is GoalStatus.MISSED]
-    return [len(missed), round(sum(deviation(goal, goal.acceptable) for goal in missed), 3)]
+    beyond = sum(deviation(goal, goal.acceptable) for goal in missed)
+    return [len(missed), round(beyond, 2)]
 
 
 def _unmet(goals: Sequence[GoalResult], rank: int) -> list[float]:
     open_goals = unmet(goals, rank)
-    return [len(open_goals), round(sum(deviation(goal) for goal in open_goals), 3)]
+    return [len(open_goals), round(_beyond(open_goals), 2)]
+
+
+def _beyond(goals: Sequence[GoalResult]) -> float:
+    return sum(deviation(goal) for goal in goals)
 
 
 def _result(goal: BoundGoal, answer: model.MetricResult | None) -> GoalResult:

@@ -6,7 +6,8 @@ The one idea: always go on from the best attempt, with the few levers a planner 
   this comes first, because everything else is lifted with it.
 - Hot spots: raise the upper objectives of target and body, and lower their dose towards the limit.
 - Spill (conformity, gradient, volume of a low dose): lower the doses of the rings that the dose has to fall through.
-  How steeply it falls is set by what the rings ask for, much less by how loudly they ask.
+  How steeply it falls is set by what the rings ask for, much less by how loudly they ask. A single hot spot far out is
+  the opposite: the ring that holds it must be louder than the others, not all of them tighter.
 - Organs: raise their objective; where it has no loss left it no longer pulls, so lower its dose instead.
 
 When an attempt was not better, the next one is gentler, then narrower (only the most pressing goal), then with the
@@ -17,8 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-from agent.goals import describe, deviation, unmet
+from agent.goals import describe, deviation, same_but_for_details, unmet
 from agent.observation import ObjectiveState, Observation, Place
 from agent.proposal import Change, Proposal
 from agent.records import GoalResult
@@ -33,6 +35,8 @@ RING_STEP = 0.16
 """Likewise for rings."""
 LIFTED_PERCENT = 102.0
 """A normalisation above this says that coverage is too weak against everything else."""
+OUTSIDE = 1.005
+"""The body's maximum lies outside the targets when it is above theirs by this factor."""
 NO_DRIVE = 1e-3
 """An objective with less than this share of the total loss no longer pulls."""
 DRIVE = 0.97
@@ -63,6 +67,8 @@ TRIES = (
 )
 """What is tried from one best attempt, in this order, until something is better."""
 TRIES_FOR_WISHES = 2
+PATIENCE = 4
+"""So many attempts in a row without real progress end the run."""
 
 
 class Rules:
@@ -77,6 +83,10 @@ class Rules:
         tries: Sequence[_Style] = TRIES
         if not goals:
             goals, tries = unmet(base.goals, 3), TRIES[:TRIES_FOR_WISHES]
+        if _stands_still(observation):
+            return Proposal(
+                f"The last {PATIENCE} attempts brought no goal nearer by a percent. {_left(goals)}", stop=True
+            )
         failed = observation.last.number - observation.best
         for index, style in enumerate(tries):
             if index < failed:
@@ -85,8 +95,7 @@ class Rules:
             if changes:
                 start_from = None if base is observation.last else base.number
                 return Proposal(_rationale(goals, base.number, style), changes, start_from)
-        left = ", ".join(f"{describe(goal)} ({goal.value:.2f})" for goal in goals)
-        return Proposal(f"Nothing the routine knows made attempt {base.number} better. Left: {left}.", stop=True)
+        return Proposal(f"Nothing the routine knows made attempt {base.number} better. {_left(goals)}", stop=True)
 
 
 class _Try:
@@ -133,14 +142,25 @@ class _Try:
         return (state for state in self._objectives if state.place.organ == organ and state.type in types)
 
     def _hot_spot(self, place: Place) -> Iterator[ObjectiveState]:
-        """Upper objectives of the body, and of the targets, where a hot spot nearly always is."""
+        """Upper objectives of the body, and of where in it the hot spot lies: a target, or the innermost ring."""
+        outside = place.region == "external" and self._hottest_outside_targets()
+        rings = (state for state in self._objectives if state.place.region == "ring")
         for state in self._objectives:
             if state.type not in ("upper", "max"):
                 continue
             same_target = place.region == "target" and state.place.organ == place.organ
-            any_target = place.region == "external" and state.place.region == "target"
+            any_target = place.region == "external" and state.place.region == "target" and not outside
             if state.place.region == "external" or same_target or any_target:
                 yield state
+        if outside:
+            yield from islice(rings, 1)
+
+    def _hottest_outside_targets(self) -> bool:
+        """Whether the body's maximum is above that of every target (of the last attempt's curves)."""
+        curves, places = self._observation.dvhs, self._observation.places
+        body = [c.max_gy for name, c in curves.items() if places[name].region == "external" and c.max_gy is not None]
+        targets = [curves[name].max_gy or 0.0 for name in self._observation.targets if name in curves]
+        return bool(body and targets) and max(body) > max(targets) * OUTSIDE
 
     def _is_spill(self, goal: GoalResult) -> bool:
         """A dose volume in an organ that has no objective of its own (V12Gy of the brain) is the rings' to keep."""
@@ -152,7 +172,7 @@ class _Try:
         if goal.metric.startswith("CI"):
             yield from rings[:2]
         elif place.region == "ring":
-            yield from (ring for ring in rings if ring.place.distance_mm >= place.distance_mm / 2)
+            yield from (ring for ring in rings if ring.place.distance_mm >= place.distance_mm)
         else:
             yield from rings
 
@@ -172,12 +192,14 @@ class _Try:
         """``priority``, ``dose`` or ``both``: what will move this objective."""
         if self._style.lever != "fitting":
             return self._style.lever
-        if state.place.region == "ring" or (state.value is not None and state.value < NO_DRIVE * self._total):
+        is_dose_limit = goal.comparator == "<=" and goal.unit == "Gy"
+        if state.place.region == "ring":
+            return "priority" if is_dose_limit else "dose"
+        if state.value is not None and state.value < NO_DRIVE * self._total:
             return "dose"
         if state.type in ("lower", "min"):
             return "both"
         drive = DRIVE if state.place.region in ("target", "external") else ORGAN_DRIVE
-        is_dose_limit = goal.comparator == "<=" and goal.unit == "Gy"
         return "dose" if is_dose_limit and state.dose_gy > goal.limit * drive else "priority"
 
     def _set_priority(self, state: ObjectiveState, factor: float, reason: str) -> bool:
@@ -227,6 +249,16 @@ class _Try:
                 outer = chain[chain.index(state.name) + 1]
                 return next(other.dose_gy for other in self._objectives if other.name == outer)
         return 0.0
+
+
+def _stands_still(observation: Observation) -> bool:
+    """Whether the best attempt before the last `PATIENCE` ones was already as good, but for details."""
+    before = observation.history[:-PATIENCE]
+    return bool(before) and same_but_for_details(min(step.score for step in before), observation.best_step.score)
+
+
+def _left(goals: Sequence[GoalResult]) -> str:
+    return f"Left: {', '.join(f'{describe(goal)} ({goal.value:.2f})' for goal in goals)}."
 
 
 def _pressing(goals: Sequence[GoalResult]) -> list[GoalResult]:

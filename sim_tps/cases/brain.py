@@ -90,7 +90,7 @@ def _beside_organ(skull: Skull, radius: float, rng: np.random.Generator) -> Meta
     stem, optics = skull.brainstem, skull.chiasm | skull.nerves[0] | skull.nerves[1]
     cochleae = skull.cochleae[0] | skull.cochleae[1]
     kind = rng.choice(["stem", "optics", "cochlea", "free"], p=[0.20, 0.13, 0.09, 0.58])
-    gap = float(rng.uniform(1.5, 5.0)) if kind != "free" else float(rng.uniform(7.0, 40.0))
+    gap = float(rng.uniform(0.8, 4.0)) if kind != "free" else float(rng.uniform(7.0, 40.0))
     organ = {"stem": stem, "optics": optics, "cochlea": cochleae, "free": stem | optics}[str(kind)]
     low, high = organ.bounds.padded(radius + gap) if kind != "free" else skull.cavity.bounds
     while True:

@@ -1,4 +1,4 @@
-"""Fit the generic 6 MV beam to the measurements in ``measured/``: ``python -m sim_tps.machines.fit``.
+"""Fit the generic 6 MV beam to the measurements in ``measured.json``: ``python -m sim_tps.machines.fit``.
 
 On the axis of a square field of side A, with the point at the isocentre, dose is linear in the kernel weights:
 
@@ -48,26 +48,31 @@ class Measurements:
     """Output factors of the fields below 20 mm that have no TPR of their own."""
 
 
-def read_measurements(folder: Path = FOLDER / "measured") -> Measurements:
+def read_measurements(file: Path = FOLDER / "measured.json") -> Measurements:
     """Output factor × TPR, from the depth on where the model applies."""
-    table, output = np.loadtxt(folder / "tpr.dat"), np.loadtxt(folder / "of.dat")
-    sides, depths = table[0, 2:], table[1:, 0]
-    ratio = table[1:, 2:] / table[1 + list(depths).index(REFERENCE_DEPTH_MM), 2:]
-    dose = ratio * np.interp(sides, output[:, 0], output[:, 1])
+    content = json.loads(file.read_text("utf-8"))
+    sides = np.array(content["sides_mm"], float)
+    depths, ratio = _columns(content["tissue_phantom_ratio"])
+    output_sides, output = _columns(content["output_factor_50_mm_deep"])
+    dose = ratio * np.interp(sides, output_sides, output)
     deep = depths >= FIRST_DEPTH_MM
-    small = output[(output[:, 0] < 19.0) & (np.abs(output[:, 0] - 10.0) > 0.5)]
-    return Measurements(depths[deep], sides, dose[deep], small[:, 0], small[:, 1])
+    small = (output_sides < 19.0) & (np.abs(output_sides - 10.0) > 0.5)
+    return Measurements(depths[deep], sides, dose[deep], output_sides[small], output[small])
+
+
+def _columns(table: dict[str, object]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Keys and values of a table whose keys are numbers."""
+    return np.array([float(key) for key in table]), np.array(list(table.values()), float)
 
 
 def fit(measured: Measurements) -> Machine:
     """The beam that follows the measurements best."""
-    found = minimize(
-        lambda logarithms: _weights(measured, np.exp(logarithms))[1],
-        np.log(np.array(_START)),
-        method="Nelder-Mead",
-        tol=1e-6,
-    )
-    constants = np.exp(found.x)
+
+    def misfit(logarithms: NDArray[np.float64]) -> float:
+        return _weights(measured, np.exp(logarithms))[1]
+
+    start: NDArray[np.float64] = np.log(np.array(_START))
+    constants = np.exp(minimize(misfit, start, method="Nelder-Mead", tol=1e-6).x)
     return _machine(constants, _weights(measured, constants)[0])
 
 

@@ -36,7 +36,7 @@ def test_goals_that_traded_off_are_named_together() -> None:
     (conflict,) = find_conflicts(observation(best, other))
     assert conflict.goals == ("Core D10%[Gy] <= 10", "External D0.03cc[Gy] <= 57")
     assert "came to 15.00" in conflict.explanation
-    assert "from 56.00 to 60.00" in conflict.explanation
+    assert "was at 60.00 (best plan 56.00)" in conflict.explanation
 
 
 def test_a_goal_that_nothing_moved_is_set_against_coverage() -> None:

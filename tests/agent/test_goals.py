@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.goals import BoundGoal, BoundMetric, deviation, evaluate, score, unmet
+from agent.goals import BoundGoal, BoundMetric, deviation, evaluate, same_but_for_details, score, unmet
 from agent.metrics import parse_goal
 from agent.records import GoalResult, GoalStatus
 from bridge import model
@@ -97,3 +97,13 @@ def test_a_missed_should_outweighs_a_must_inside_its_variation() -> None:
 def test_of_two_attempts_with_equal_counts_the_nearer_one_wins() -> None:
     """With one goal missed in both, the smaller excess decides."""
     assert score([result("D10%[Gy] <= 25", 26.0)]) < score([result("D10%[Gy] <= 25", 27.0)])
+
+
+def test_a_hairs_breadth_of_a_must_does_not_outweigh_another_goal() -> None:
+    """Half a percent less on a missed rank-2 goal is not worth opening a rank-1 goal within its variation."""
+    steady = [result("D10%[Gy] <= 25", 27.45, rank=2), result("D95%[Gy] >= 50", 50.0, acceptable=47)]
+    greedy = [result("D10%[Gy] <= 25", 27.40, rank=2), result("D95%[Gy] >= 50", 49.0, acceptable=47)]
+    assert score(steady) < score(greedy)
+    finer = [result("D10%[Gy] <= 25", 27.40, rank=2), result("D95%[Gy] >= 50", 50.0, acceptable=47)]
+    assert score(finer) < score(steady)
+    assert same_but_for_details(score(finer), score(steady))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from observations import OBJECTIVES, goal, observation, step
 
@@ -13,7 +14,9 @@ from agent.planners import make_planner
 from agent.planners.rules import TRIES
 from agent.proposal import Proposal
 from agent.records import GoalResult
+from bridge import model
 
+HOT_IN_TARGET = {"External upper", "PTV upper"}
 MISSED_CORE = goal("Core", "D10%[Gy] <= 25", 30.0)
 
 
@@ -34,6 +37,7 @@ def changed(proposal: Proposal) -> set[str]:
         (goal("PTV", "CI Paddick >= 0.8", 0.6), {"zInner upper", "zOuter upper"}),
         (goal("PTV", "GI <= 3.5", 4.0), {"zInner upper", "zOuter upper"}),
         (goal("Brain", "V12Gy[cc] <= 10", 14.0), {"zInner upper", "zOuter upper"}),
+        (goal("zOuter", "D0.03cc[Gy] <= 25", 28.0), {"zOuter upper"}),
         (MISSED_CORE, {"Core upper"}),
     ],
 )
@@ -107,3 +111,25 @@ def test_the_same_observation_gives_the_same_proposal() -> None:
     """The routine has no memory and no chance in it."""
     asked = worse_tries(2)
     assert make_planner("rules").propose(asked) == make_planner("rules").propose(asked)
+
+
+def test_it_stops_when_attempts_bring_only_details() -> None:
+    """Four attempts that each gain a hair are not worth a fifth."""
+    slow = [step(number, goal("Core", "D10%[Gy] <= 25", 30.0 - 0.01 * number)) for number in range(1, 6)]
+    assert "brought no goal nearer" in make_planner("rules").propose(observation(*slow)).rationale
+    steady = [step(number, goal("Core", "D10%[Gy] <= 25", 40.0 - number)) for number in range(1, 6)]
+    assert not make_planner("rules").propose(observation(*steady)).stop
+
+
+@pytest.mark.parametrize(("body_max_gy", "pulled"), [(60.0, {"External upper", "zInner upper"}), (57.0, HOT_IN_TARGET)])
+def test_a_hot_spot_is_pulled_where_it_lies(body_max_gy: float, pulled: set[str]) -> None:
+    """A body maximum above every target's is the inner ring's; otherwise it is the target's own."""
+    missed = goal("External", "D0.03cc[Gy] <= 55", 56.5)
+    asked = observation(step(1, missed))
+    curves = {"PTV": curve("PTV", 57.0), "External": curve("External", body_max_gy)}
+    assert changed(make_planner("rules").propose(replace(asked, dvhs=curves))) == pulled
+
+
+def curve(name: str, max_gy: float) -> model.Dvh:
+    steps = np.array([0.0, max_gy])
+    return model.Dvh(name, model.DoseInfo(model.DoseKind.INTERMEDIATE), 10.0, steps, 100.0 - steps, max_gy=max_gy)
