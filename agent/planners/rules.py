@@ -39,6 +39,8 @@ OUTSIDE = 1.005
 """The body's maximum lies outside the targets when it is above theirs by this factor."""
 NO_DRIVE = 1e-3
 """An objective with less than this share of the total loss no longer pulls."""
+IDLE = 0.005
+"""A goal that came nearer by less than this share of its limit did not answer to the lever that was pulled."""
 DRIVE = 0.97
 """Upper objectives of targets and body stand at least this far below the limit of the hot-spot goal."""
 ORGAN_DRIVE = 0.90
@@ -195,12 +197,21 @@ class _Try:
         is_dose_limit = goal.comparator == "<=" and goal.unit == "Gy"
         if state.place.region == "ring":
             return "priority" if is_dose_limit else "dose"
-        if state.value is not None and state.value < NO_DRIVE * self._total:
+        if (state.value is not None and state.value < NO_DRIVE * self._total) or self._was_idle(state, goal):
             return "dose"
         if state.type in ("lower", "min"):
             return "both"
         drive = DRIVE if state.place.region in ("target", "external") else ORGAN_DRIVE
         return "dose" if is_dose_limit and state.dose_gy > goal.limit * drive else "priority"
+
+    def _was_idle(self, state: ObjectiveState, goal: GoalResult) -> bool:
+        """Whether raising this priority is how the best attempt was made, and the goal hardly moved by it."""
+        best = self._observation.best_step
+        if not any(change.objective == state.name and change.field == "priority" for change in best.changes):
+            return False
+        before = self._observation.step(best.start_from or best.number - 1)
+        earlier = (deviation(other) for other in before.goals if describe(other) == describe(goal))
+        return next(earlier, 0.0) - deviation(goal) < IDLE
 
     def _set_priority(self, state: ObjectiveState, factor: float, reason: str) -> bool:
         """Raise a priority as far as bounds and ratios allow; False when that is not at all."""

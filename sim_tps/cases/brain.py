@@ -21,6 +21,10 @@ from sim_tps.geometry import Grid, Vector
 from sim_tps.patient import Patient, Role
 
 PTV_MARGIN_MM = 1.0
+ORGAN_GAP_MM = 1.5
+"""The GTV keeps this far from brainstem and optic pathway, so its PTV never touches them."""
+TRIES = 500
+"""Points tried for one drawn distance."""
 LOWEST_Z = -45.0
 """No metastasis is placed below this, in the foramen magnum."""
 DEFAULT_SEED = 35
@@ -86,19 +90,19 @@ def place(seed: int, skull: Skull, rng: np.random.Generator) -> list[Metastasis]
 
 
 def _beside_organ(skull: Skull, radius: float, rng: np.random.Generator) -> Metastasis:
-    """A centre in the brain at a drawn distance from a drawn organ; points are tried until one fits."""
+    """A centre in the brain at a drawn distance from a drawn organ; another is drawn where there is no room."""
     stem, optics = skull.brainstem, skull.chiasm | skull.nerves[0] | skull.nerves[1]
-    cochleae = skull.cochleae[0] | skull.cochleae[1]
-    kind = rng.choice(["stem", "optics", "cochlea", "free"], p=[0.20, 0.13, 0.09, 0.58])
-    gap = float(rng.uniform(0.8, 4.0)) if kind != "free" else float(rng.uniform(7.0, 40.0))
-    organ = {"stem": stem, "optics": optics, "cochlea": cochleae, "free": stem | optics}[str(kind)]
-    low, high = organ.bounds.padded(radius + gap) if kind != "free" else skull.cavity.bounds
+    organs = {"stem": stem, "optics": optics, "cochlea": skull.cochleae[0] | skull.cochleae[1], "free": stem | optics}
     while True:
-        x, y, z = (float(c) for c in rng.uniform(low, high))
-        near, edge = distance_at(organ, (x, y, z)), distance_at(skull.cavity, (x, y, z))
-        if edge < -(radius + 2.5) and abs(near - radius - gap) < (0.4 if kind != "free" else 1.0):
-            apart = [distance_at(other, (x, y, z)) > radius + 1.5 for other in (stem, optics)]
-            if all(apart) and z > LOWEST_Z:
+        kind = str(rng.choice(list(organs), p=[0.15, 0.12, 0.09, 0.64]))
+        gap = float(rng.uniform(7.0, 40.0) if kind == "free" else rng.uniform(1.2, 4.0))
+        low, high = skull.cavity.bounds if kind == "free" else organs[kind].bounds.padded(radius + gap)
+        for _ in range(TRIES):
+            x, y, z = (float(c) for c in rng.uniform(low, high))
+            if z < LOWEST_Z or abs(distance_at(organs[kind], (x, y, z)) - radius - gap) > 0.5:
+                continue
+            clear = min(distance_at(other, (x, y, z)) for other in (stem, optics))
+            if clear > radius + ORGAN_GAP_MM - 1 and distance_at(skull.cavity, (x, y, z)) < -(radius + 2.5):
                 return Metastasis((x, y, z), radius)
 
 
@@ -109,6 +113,7 @@ def _add_target(canvas: Canvas, target: Metastasis, number: str, skull: Skull, r
     radii = radius * stretch / np.cbrt(stretch.prod())
     axes = turned(*rng.uniform(0, 180, 3))
     seen = Ellipsoid(target.centre, (radii[0], radii[1], radii[2]), axes=axes).rippled(rng, 0.11 * radius, 1.8 * radius)
+    seen = seen - (skull.brainstem | skull.chiasm | skull.nerves[0] | skull.nerves[1]).grown(ORGAN_GAP_MM)
     oedema = seen.grown(4.0).rippled(rng, 1.5, 14.0) & skull.cavity.grown(-4.0)
     canvas.paint(oedema - skull.brainstem, 19.0)
     canvas.paint(seen, 74.0)

@@ -35,8 +35,17 @@ SITES = {
     "hypopharynx": ((12, -6, -122), (12, 12, 20)),
     "nasopharynx": ((8, 4, -42), (17, 12, 13)),
 }
-NODE_CHAIN = ((41, 14, -62), (42, 16, -85), (41, 12, -115), (38, 6, -145), (36, 6, -175), (38, 10, -196))
-"""Neck levels II to IV along the jugular vein."""
+NODE_CHAIN = (
+    # x, y, z and radius down neck levels II to IV, along the jugular vein
+    (42.5, 14, -57, 10.5),
+    (43, 16, -83, 13),
+    (41, 12, -115, 12.5),
+    (38, 6, -145, 12),
+    (36, 6, -175, 12),
+    (38, 10, -196, 10),
+)
+SPARED_TOP_MM = 3.0
+"""The healthy side's chain begins this much lower: its level II spares more of the parotid."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +147,10 @@ def _outline_targets(
     high = canvas.margin(disease.primary.grown(5.0), PTV_MARGIN_MM) | canvas.margin(
         disease.node.grown(4.0), PTV_MARGIN_MM
     )
-    same, other = (canvas.margin(_chain(person, side, rng), PTV_MARGIN_MM) for side in (disease.side, -disease.side))
+    same, other = (
+        canvas.margin(_chain(person, side, lowered_mm, rng), PTV_MARGIN_MM)
+        for side, lowered_mm in ((disease.side, 0.0), (-disease.side, SPARED_TOP_MM))
+    )
     middle = same | canvas.margin(disease.primary.grown(9.0), PTV_MARGIN_MM)
     levels = {"PTV_7000": high, "PTV_6300": middle - high, "PTV_5600": (other - middle) - high}
     canvas.outline("GTVp", Role.TARGET, disease.primary)
@@ -148,8 +160,10 @@ def _outline_targets(
     canvas.outline("PTV_4400", Role.TARGET, ((middle | other) - high) & allowed)
 
 
-def _chain(person: Build, side: float, rng: np.random.Generator) -> Shape:
+def _chain(person: Build, side: float, lowered_mm: float, rng: np.random.Generator) -> Shape:
     """The elective nodes of one side."""
     swell = float(rng.uniform(0.9, 1.15))
-    points = person.path(NODE_CHAIN, side)
-    return Tube(points, [r * swell for r in (9, 12, 12.5, 12, 12, 10)]).rippled(rng, 1.0, 25.0)
+    (x, y, z, radius), *rest = NODE_CHAIN
+    course = [(x, y, z - lowered_mm, radius), *rest]
+    points = person.path(((x, y, z) for x, y, z, _ in course), side)
+    return Tube(points, [radius * swell for *_, radius in course]).rippled(rng, 1.0, 25.0)

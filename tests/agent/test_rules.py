@@ -12,7 +12,7 @@ from agent.checks import check
 from agent.observation import Observation
 from agent.planners import make_planner
 from agent.planners.rules import TRIES
-from agent.proposal import Proposal
+from agent.proposal import Change, Proposal
 from agent.records import GoalResult
 from bridge import model
 
@@ -133,3 +133,11 @@ def test_a_hot_spot_is_pulled_where_it_lies(body_max_gy: float, pulled: set[str]
 def curve(name: str, max_gy: float) -> model.Dvh:
     steps = np.array([0.0, max_gy])
     return model.Dvh(name, model.DoseInfo(model.DoseKind.INTERMEDIATE), 10.0, steps, 100.0 - steps, max_gy=max_gy)
+
+
+def test_a_priority_that_moved_nothing_is_followed_by_a_dose() -> None:
+    """When the last raise of a priority left the goal where it was, the objective's dose is lowered instead."""
+    raised = Change("Core upper", "priority", 120.0, "test")
+    second = step(2, goal("Core", "D10%[Gy] <= 25", 29.99), changes=(raised,))
+    (change,) = make_planner("rules").propose(observation(step(1, MISSED_CORE), second)).changes
+    assert (change.objective, change.field) == ("Core upper", "dose_gy")
