@@ -44,7 +44,7 @@ NODE_CHAIN = (
     (36, 6, -175, 12),
     (38, 10, -196, 10),
 )
-SPARED_TOP_MM = 3.0
+SPARED_TOP_MM = 4.5
 """The healthy side's chain begins this much lower: its level II spares more of the parotid."""
 
 
