@@ -40,7 +40,7 @@ trace_app = typer.Typer(help="Check the diary of a run.", no_args_is_help=True)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from agent.doctor import version_line
+        from agent.command.doctor import version_line
 
         typer.echo(version_line())
         raise typer.Exit
@@ -93,8 +93,8 @@ def plan(
     open_report: Annotated[bool, typer.Option("--open", help="Show the report in the browser at the end.")] = False,
 ) -> None:
     """Plan a patient, and leave a folder with the report, the goals, the pictures and the whole trace."""
-    from agent.cases import Request
-    from agent.planning import plan_case
+    from agent.command.cases import Request
+    from agent.command.planning import plan_case
 
     request = Request(
         case=case,
@@ -130,7 +130,7 @@ def compare(
     ),
 ) -> None:
     """Set two runs side by side: their goals, and their DVHs in one plot."""
-    from agent import console
+    from agent.command import console
     from agent.report.compare import write_comparison
 
     with _refusals_shown():
@@ -143,7 +143,7 @@ def compare(
 def protocols(context: typer.Context) -> None:
     """List the clinical protocols that come with beamwright; 'protocols show NAME' shows one."""
     if context.invoked_subcommand is None:
-        from agent import console
+        from agent.command import console
 
         console.show_protocols()
 
@@ -153,7 +153,7 @@ def show_protocol(
     name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A packaged protocol, or a YAML file of your own.")],
 ) -> None:
     """Show a protocol as a clinician reads it; a file of your own is checked on the way."""
-    from agent import console
+    from agent.command import console
     from agent.protocols import load
 
     with _refusals_shown():
@@ -165,8 +165,8 @@ def verify_trace(
     file: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="A trace.jsonl, or the folder of a run.")],
 ) -> None:
     """Check that no line of a trace was changed, dropped or added; exit status 1 where one was."""
-    from agent import console
-    from agent.planning import trace_intact
+    from agent.command import console
+    from agent.command.planning import trace_intact
 
     with _refusals_shown():
         if not console.show_verification(*trace_intact(file)):
@@ -176,8 +176,8 @@ def verify_trace(
 @app.command()
 def doctor() -> None:
     """Say what works on this machine, and how to mend what does not; exit status 1 where planning cannot work."""
-    from agent import console
-    from agent.doctor import examine
+    from agent.command import console
+    from agent.command.doctor import examine
 
     if not console.show_checks(examine):
         raise typer.Exit(EXIT_FAILED)

@@ -92,7 +92,7 @@ def run(
 
     Raises
     ------
-    agent.matching.PreparationError
+    agent.preparation.PreparationError
         The patient or the server lacks what the protocol requires.
     RunError
         A plan that cannot be normalised, or that came back other than it was recorded.

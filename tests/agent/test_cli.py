@@ -14,10 +14,10 @@ from run_builder import make_run
 from typer.testing import CliRunner, Result
 
 from agent import run_folder
-from agent.cases import UsageError, find_patient, guess_protocol
 from agent.cli import app
+from agent.command.cases import UsageError, find_patient, guess_protocol
+from agent.command.planning import GOAL_MISSED, INTERRUPT, OK, exit_status, stoppable
 from agent.planners import make_planner
-from agent.planning import GOAL_MISSED, INTERRUPT, OK, exit_status, stoppable
 from agent.report.page import write_report
 from agent.trace import Ended, Trace
 from bridge import INTENDED_USE, model

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import console
-from agent.doctor import Check, Health, examine
+from agent.command import console
+from agent.command.doctor import Check, Health, examine
 from bridge import data_folder
 
 

@@ -12,9 +12,9 @@ from coarse import COARSE, Limited
 from agent import protocols
 from agent.goals import describe, score, unmet
 from agent.loop import Budget, run
-from agent.matching import PreparationError
 from agent.observation import Observation
 from agent.planners import Planner, make_planner
+from agent.preparation import PreparationError
 from agent.proposal import Change, Proposal
 from agent.protocols import LoadedProtocol
 from agent.records import GoalStatus, RunResult

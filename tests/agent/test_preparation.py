@@ -11,9 +11,8 @@ from coarse import COARSE, Limited
 
 from agent import protocols
 from agent.calls import Calls
-from agent.helpers import helper_label
-from agent.matching import PreparationError, match
-from agent.preparation import Prepared, prepare
+from agent.preparation import PreparationError, Prepared, match, prepare
+from agent.preparation.helpers import helper_label
 from agent.trace import Trace
 from bridge import model, testing
 from bridge.client import Client, Session

@@ -7,10 +7,10 @@ The one idea: a name of the protocol may mean one structure of the patient, seve
 from __future__ import annotations
 
 from agent.goals import BoundGoal, BoundMetric
-from agent.helpers import Helpers
-from agent.matching import Matches
 from agent.metrics import Metric
 from agent.observation import Limits, ObjectiveState, Place
+from agent.preparation.helpers import Helpers
+from agent.preparation.matching import Matches
 from agent.protocols.schema import TARGETS, ObjectiveRule, Protocol
 from bridge import model
 from bridge.model import MetricKind, VolumeUnit

@@ -15,14 +15,15 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-from agent import console, run_folder, trace
-from agent.cases import Request, UsageError, check_words, guess_protocol, load_protocol, patient_on_server
+from agent import run_folder, trace
+from agent.command import console
+from agent.command.cases import Request, UsageError, check_words, guess_protocol, load_protocol, patient_on_server
 from agent.goals import success
 from agent.loop import Budget, RunError, run
-from agent.matching import PreparationError
 from agent.metrics import MetricError
 from agent.observation import Observation
 from agent.planners import Planner, make_planner
+from agent.preparation import PreparationError
 from agent.proposal import Proposal
 from agent.protocols import LoadedProtocol, ProtocolError
 from agent.records import RunResult

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agent.doctor import Check, Health
+from agent.command.doctor import Check, Health
 from agent.protocols import LoadedProtocol, load, packaged
 from agent.records import Attempt, Conflict, GoalResult, GoalStatus, RunResult
 from agent.report import tables

@@ -13,9 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import console
-from agent.matching import PreparationError, match
+from agent.command import console
 from agent.planners import PLANNERS
+from agent.preparation import PreparationError, match
 from agent.protocols import LoadedProtocol, load, packaged
 from agent.run_folder import SERVER_LOG
 from bridge import model

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from agent.binding import Binding
 from agent.calls import Calls
 from agent.goals import BoundGoal, BoundMetric
-from agent.helpers import Helpers, make_helpers
-from agent.matching import Matches, PreparationError, match
 from agent.observation import Limits, ObjectiveState, Place
+from agent.preparation.binding import Binding
+from agent.preparation.helpers import Helpers, make_helpers
+from agent.preparation.matching import Matches, PreparationError, match
 from agent.protocols.schema import TARGETS, Protocol
 from bridge import model
 from bridge.client import Session

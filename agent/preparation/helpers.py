@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.calls import Calls
-from agent.matching import Matches
+from agent.preparation.matching import Matches
 from agent.protocols.schema import TARGETS, Helper, Protocol
 from bridge import model
 from bridge.client import Session
@@ -46,7 +46,7 @@ def make_helpers(
         why = "the server makes no structures"
         left_out = dict.fromkeys(protocol.helpers, why)
         return Helpers(targets[0], {}, left_out, {}, {}, ("The server makes no helper structures; none are used.",))
-    kitchen = _Kitchen(call, session, protocol, matches)
+    kitchen = _Maker(call, session, protocol, matches)
     union = targets[0] if len(targets) == 1 else kitchen.cook("zTargets", model.DerivationKind.UNION, targets)
     left_out = kitchen.make_all(union)
     surroundings = kitchen.surroundings(targets) if _share_a_dose(protocol, matches) else {}
@@ -62,7 +62,7 @@ def helper_label(name: str) -> str:
     return label.replace("_PRV0", "_PRV") if len(label) > _LABEL_LENGTH else label
 
 
-class _Kitchen:
+class _Maker:
     def __init__(self, call: Calls, session: Session, protocol: Protocol, matches: Matches) -> None:
         self._call = call
         self._session = session

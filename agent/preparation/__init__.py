@@ -1,0 +1,10 @@
+"""From a patient and a protocol to a plan that can be optimised.
+
+`matching` finds the protocol's structures, `helpers` makes rings and cropped organs, `binding` ties goals and
+objectives to what was found, `prepared` makes the plan of it.
+"""
+
+from agent.preparation.matching import Matches, PreparationError, match
+from agent.preparation.prepared import Prepared, prepare, with_values
+
+__all__ = ["Matches", "PreparationError", "Prepared", "match", "prepare", "with_values"]
