@@ -51,7 +51,13 @@ def serve(
         bool, typer.Option("--keep-nothing", help="Forget patients and plans when the server stops.")
     ] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 0,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse everything that would change a plan.")] = False,
+    writable: Annotated[
+        bool,
+        typer.Option(
+            "--writable",
+            help="Let sessions make plans and change their own copies. Without it everything can be read, nothing changed.",
+        ),
+    ] = False,
     token_file: Annotated[
         Path | None,
         typer.Option(help="Where to write the access token, readable by you only. Without it: in the data folder."),
@@ -94,7 +100,7 @@ def serve(
             ready = partial(_tell, path, stack.enter_context(serving.token_file(path)))
         try:
             serving.run(
-                simulator, folder / DATABASE, ready, port=port, read_only=read_only, until_stdin_closes=announce
+                simulator, folder / DATABASE, ready, port=port, read_only=not writable, until_stdin_closes=announce
             )
         except serving.PortTaken as refusal:
             _fail(str(refusal))

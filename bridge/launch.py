@@ -88,7 +88,7 @@ def launch(
     command += ["--seed", str(seed)] if seed is not None else []
     command += ["--data-dir", str(data_dir)] if data_dir is not None else []
     command += ["--keep-nothing"] if keep_nothing else []
-    command += ["--read-only"] if read_only else []
+    command += [] if read_only else ["--writable"]
     with ExitStack() as stack:
         log_file = stack.enter_context(_log_file(log))
         child = stack.enter_context(_running(command, log_file))

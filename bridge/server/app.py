@@ -50,7 +50,7 @@ class Server:
     token : str or None
         What callers must carry; None lets everyone in.
     read_only : bool
-        Refuse every write.
+        Refuse every write; the safe default.
     host, port : str, int
         Where to listen: the loopback only. Port 0 takes a free one, see `port`.
     clock : function
@@ -63,7 +63,7 @@ class Server:
         *,
         journal_path: Path | None,
         token: str | None,
-        read_only: bool = False,
+        read_only: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Clock = system_clock,

@@ -128,7 +128,9 @@ class Sessions:
         """
         writes = mode is model.SessionMode.READ_WRITE
         if writes and self._read_only:
-            raise ReadOnly("This server is configured read-only. Open the session READ_ONLY, or ask its operator.")
+            raise ReadOnly(
+                "This server is read-only. Open the session READ_ONLY, or have it started with `serve --writable`."
+            )
         await self.expire()
         if writes:
             self._require_unheld(patient)

@@ -1,6 +1,6 @@
 """A whole planning session with nothing but grpc and the generated stubs of the contract.
 
-    beamwright serve --case tg119 --token-file token
+    beamwright serve --writable --case tg119 --token-file token
     python docs/examples/plan_with_stubs.py 127.0.0.1:PORT token patients/tg119-0
 
 Any language that gRPC knows can do the same: generate stubs from the .proto files and follow these steps. The script

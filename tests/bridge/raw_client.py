@@ -173,7 +173,7 @@ def request(method: str, **fields: Any) -> Any:
 @asynccontextmanager
 async def serving(backend: ToyBackend | None = None, **options: Any) -> AsyncIterator[Raw]:
     """A server that lives as long as the block."""
-    server = Server(backend or ToyBackend(), **({"journal_path": None, "token": None} | options))
+    server = Server(backend or ToyBackend(), **({"journal_path": None, "token": None, "read_only": False} | options))
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.endpoint) as channel:

@@ -19,7 +19,7 @@ from bridge.server.journal import Journal
 async def test_stop_discards_and_lets_the_tps_go() -> None:
     """After stop, uncommitted plans are gone from the TPS and it is closed; stopping again does nothing."""
     backend = ToyBackend()
-    server = Server(backend, journal_path=None, token=None)
+    server = Server(backend, journal_path=None, token=None, read_only=False)
     await server.start()
     async with grpc.aio.insecure_channel(server.endpoint) as channel:
         raw = Raw(channel)
@@ -35,7 +35,7 @@ async def test_stop_gives_up_what_does_not_end(tmp_path: Path) -> None:
     """An operation that cannot be stopped within the grace is UNKNOWN_OUTCOME in the next server."""
     backend = ToyBackend(capabilities={"operation.cancel.optimize": "NONE"}, hold=True)
     journal = tmp_path / "journal.sqlite"
-    server = Server(backend, journal_path=journal, token=None)
+    server = Server(backend, journal_path=journal, token=None, read_only=False)
     await server.start()
     async with grpc.aio.insecure_channel(server.endpoint) as channel:
         raw = Raw(channel)

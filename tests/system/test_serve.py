@@ -26,7 +26,7 @@ PATIENT = "patients/tg119-0"
 @pytest.fixture
 def people_server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`serve` as a person starts it, with the TG-119 case, and where it says that it listens."""
-    command = [*COMMAND, "serve", "--case", "tg119", "--data-dir", str(tmp_path / "data")]
+    command = [*COMMAND, "serve", "--writable", "--case", "tg119", "--data-dir", str(tmp_path / "data")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         endpoint = next(word for word in process.stdout.readline().split() if word.startswith("127.")).rstrip(";")
