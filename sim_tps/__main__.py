@@ -93,6 +93,9 @@ def _print_table(tps: Tps, patient_id: str) -> None:
 
 
 def _report(stage: str, percent: float | None, iteration: int | None, value: float | None) -> None:
+    """One line that is written over, where somebody watches."""
+    if not sys.stderr.isatty():
+        return
     detail = "" if iteration is None else f" {iteration}"
     detail += "" if value is None else f"  objective {value:.4g}"
     detail += "" if percent is None else f"  {percent:.0f} %"

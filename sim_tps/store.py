@@ -186,6 +186,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
             partial.rename(target)
+            _sync_folder(self._arrays)
         return name
 
     def _read(self, name: str) -> dict[str, Any]:
@@ -223,6 +224,15 @@ class _Transaction:
 
     def __exit__(self, failed: object, *_: object) -> None:
         self._db.execute("ROLLBACK" if failed else "COMMIT")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renamed file's new name outlive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _structure_record(structure: Structure) -> _StructureRecord:
