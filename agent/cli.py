@@ -11,22 +11,15 @@ from typing import Annotated
 
 import typer
 
+from agent.command.exit_status import MEANING, ExitStatus
 from bridge import INTENDED_USE
 from bridge.cli import app as bridge_app
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_GOAL_MISSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
-
-EXIT_STATUS_HELP = (
-    "Exit status of plan: 0 every rank-1 goal that can be evaluated is met or acceptable; 3 a plan was made, but a "
-    "rank-1 goal is missed; 2 the command was not understood; 1 it failed; 130 it was interrupted (the best plan so "
-    "far is written all the same)."
-)
 
 app = typer.Typer(
     name="beamwright",
     help=f"Plan radiotherapy with an agent that drives a treatment planning system. {INTENDED_USE}\n\n"
     "Start with: beamwright plan tg119",
-    epilog=EXIT_STATUS_HELP,
+    epilog=MEANING,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,7 +48,7 @@ def beamwright(
     """Plan radiotherapy with an agent that drives a treatment planning system."""
 
 
-@app.command(epilog=EXIT_STATUS_HELP)
+@app.command(epilog=MEANING)
 def plan(
     case: Annotated[
         str,
@@ -76,7 +69,7 @@ def plan(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Without it: a new one in ./runs.", file_okay=False)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Which patient of a built-in case to make.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Which patient of a built-in case to make.")] = None,
     max_attempts: Annotated[int | None, typer.Option(min=1, help="Stop after this many attempts.")] = None,
     max_seconds: Annotated[float | None, typer.Option(min=1, help="Start no new attempt after this time.")] = None,
     endpoint: Annotated[
@@ -115,10 +108,14 @@ def plan(
 @app.command()
 def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
     """Make the report of a run anew, from its folder alone."""
+    from agent.command import console
     from agent.report.page import write_report
+    from agent.run_folder import trace_problem
 
     with _refusals_shown():
-        typer.echo(write_report(run))
+        page = write_report(run)
+        console.warn_of_trace(run, trace_problem(run))
+        typer.echo(page)
 
 
 @app.command()
@@ -135,8 +132,9 @@ def compare(
 
     with _refusals_shown():
         comparison = write_comparison(first, second, out)
-        console.show_comparison(comparison.run_a, comparison.run_b)
-        typer.echo(f"Comparison: {comparison.page}")
+        for folder, run in ((first, comparison.run_a), (second, comparison.run_b)):
+            console.warn_of_trace(folder, run.trace_problem)
+        console.show_comparison(comparison.run_a, comparison.run_b, comparison.page)
 
 
 @protocols_app.callback()
@@ -170,7 +168,7 @@ def verify_trace(
 
     with _refusals_shown():
         if not console.show_verification(*trace_intact(file)):
-            raise typer.Exit(EXIT_FAILED)
+            raise typer.Exit(ExitStatus.FAILED)
 
 
 @app.command()
@@ -180,7 +178,7 @@ def doctor() -> None:
     from agent.command.doctor import examine
 
     if not console.show_checks(examine):
-        raise typer.Exit(EXIT_FAILED)
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 app.add_typer(protocols_app, name="protocols")
@@ -205,7 +203,7 @@ class _refusals_shown:  # noqa: N801 - reads as a verb in a with statement
 
         if isinstance(error, RunFolderError | ProtocolError | FileNotFoundError):
             typer.secho(str(error), err=True, fg=typer.colors.RED)
-            raise typer.Exit(EXIT_FAILED)
+            raise typer.Exit(ExitStatus.FAILED)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ from agent.trace import (
     RunStarted,
     Trace,
 )
+from agent.wording import counted
 from bridge import SPEC_VERSION, model
 from bridge.client import Client, Session
 
@@ -269,9 +270,9 @@ class _Run:
         if not goal_rules.unmet(self.steps[-1].goals, 1, 2, 3):
             return "Every goal that can be evaluated is met."
         if len(self.attempts) >= budget.attempts:
-            return f"The budget of {budget.attempts} attempts is spent."
+            return f"The budget of {counted(budget.attempts, 'attempt')} is spent."
         if budget.tps_calls is not None and self.call.count >= budget.tps_calls:
-            return f"The budget of {budget.tps_calls} TPS calls is spent."
+            return f"The budget of {counted(budget.tps_calls, 'TPS call')} is spent."
         if budget.seconds is not None and seconds >= budget.seconds:
             return f"The budget of {budget.seconds:g} s is spent."
         return ""

@@ -9,7 +9,8 @@ either understands it or says how to write it.
     Mean[Gy]  Max[Gy]  Min[Gy]  Median[Gy]
     CI Paddick  CI RTOG  GI  R50  HI ICRU83  HI RTOG
 
-Short forms ``Dmax Dmean Dmin D95 D0.03cc V20 V20Gy`` are read as the full ones above.
+Short forms ``Dmax Dmean Dmin D95 D0.03cc V20 V20Gy`` are read as the full ones above; a share below 1 needs its ``%``
+or ``cc``, because ``D0.03`` is nearly always a forgotten ``cc``.
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def parse_metric(text: str) -> Metric:
     Raises
     ------
     MetricError
-        Not a metric, a unit it cannot have, or a dose that looks like cGy; the message names the nearest right form.
+        Not a metric, a share without the unit it needs, a unit it cannot have, or a dose that looks like cGy; the message names the nearest right form.
     """
     written = _ALIASES.get(text.strip(), text.strip())
     if written in _INDICES:
@@ -180,6 +181,9 @@ def _plain_dose(text: str, word: str, unit: str) -> Metric:
 
 def _dose_at(text: str, match: re.Match[str]) -> Metric:
     volume, share = float(match["number"]), match["share"] or "%"
+    if match["share"] is None and volume < 1.0:
+        written = f"{match['letter']}{match['number']}"
+        raise MetricError(f"{text!r} does not say of what; write {written}cc[Gy] for cm³, or {written}%[Gy] for percent.")
     if share == "%" and volume > 100.0:
         raise MetricError(f"{text!r} asks for {volume:g} % of a structure; the share is 0 to 100 %.")
     unit = _dose_unit(text, match["unit"])

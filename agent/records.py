@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bridge import model
+from bridge import INTENDED_USE, model
 
 
 class GoalStatus(StrEnum):
@@ -110,6 +110,7 @@ class RunResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     """Things a reader must know: empty helpers left out, prescription differences, limits of the algorithm."""
+    intended_use: str = INTENDED_USE
 
     @property
     def best_attempt(self) -> Attempt:

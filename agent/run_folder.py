@@ -6,8 +6,10 @@
     plan/dvh.json      curves of every attempt, and of the plan that came with the patient
     plan/volumes.npz   image, best dose and structures
 
-The one idea: ``result.json`` appears last, whole, and carries the SHA-256 of the other files. A folder without it was
-interrupted, a folder that does not fit it was changed; neither is ever taken for a finished run.
+The one idea: ``result.json`` appears last, whole, and carries the SHA-256 of the trace and of the files in ``plan/``,
+which are the record; the report and its pictures are not, as they are made from it. A folder without it was
+interrupted, one whose ``plan/`` does not fit it was changed; neither is ever taken for a finished run. A changed trace
+takes nothing away from the plan, so such a run is read, and says so (`trace_problem`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent import trace
 from agent.goals import success
 from agent.plain import from_plain, to_plain
 from agent.records import Attempt, GoalResult, GoalStatus, RunResult
@@ -61,6 +64,8 @@ class Run:
     volumes: Volumes | None = None
     """None where the server streams no volumes."""
     reference: ReferencePlan | None = None
+    trace_problem: str = ""
+    """Why the folder's trace cannot be relied on; empty where it can. Found on reading, never written."""
 
 
 def claim(folder: Path) -> Path:
@@ -78,7 +83,7 @@ def write(run: Run, folder: Path) -> Path:
     curves, result = _without_curves(run.result)
     reference = None if run.reference is None else to_plain(run.reference)
     _write_json(folder / PLAN, to_plain(result))
-    _write_json(folder / DVH, {"attempts": curves, "reference": reference})
+    _write_json(folder / DVH, {"intended_use": INTENDED_USE, "attempts": curves, "reference": reference})
     volumes = run.volumes
     if volumes is not None:
         _replace(folder / VOLUMES, lambda path: save_volumes(volumes, path))
@@ -90,8 +95,7 @@ def write(run: Run, folder: Path) -> Path:
 
 def read(folder: Path) -> Run:
     """Read a finished run; a folder that is unfinished, changed or of another version is refused with the reason."""
-    summary = _summary(folder)
-    for name, digest in summary["files"].items():
+    for name, digest in _summary(folder)["files"].items():
         if not (folder / name).exists():
             raise RunFolderError(f"{folder}: {name} is missing although result.json names it.")
         if name != TRACE and _sha256(folder / name) != digest:
@@ -100,6 +104,19 @@ def read(folder: Path) -> Run:
         return _rebuilt(folder)
     except (ValueError, KeyError, TypeError) as error:
         raise RunFolderError(f"{folder}: {error}") from error
+
+
+def trace_problem(folder: Path) -> str:
+    """What is wrong with the trace of a finished run, in a sentence; empty where it is the one that was recorded."""
+    digest = _summary(folder)["files"].get(TRACE)
+    if digest is None:
+        return "" if not (folder / TRACE).exists() else f"{TRACE} does not belong to the run; result.json has none"
+    found = trace.verify(folder / TRACE)
+    if not found.ok:
+        return f"{TRACE} is not intact in line {found.line}: {found.problem}"
+    if _sha256(folder / TRACE) != digest:
+        return f"{TRACE} was rewritten after the run; its SHA-256 is not the one recorded"
+    return ""
 
 
 def summarise(result: RunResult) -> dict[str, Any]:
@@ -114,7 +131,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
     rows = [_goal_row(goal, first_values.get(_identity(goal))) for goal in best.goals]
     return {
         "schema": SCHEMA,
-        "intended_use": INTENDED_USE,
+        "intended_use": result.intended_use,
         "case": result.case,
         "protocol": result.protocol,
         "planner": result.planner,
@@ -196,7 +213,7 @@ def _rebuilt(folder: Path) -> Run:
     attempts = tuple(dataclasses.replace(a, dvhs=by_attempt[str(a.number)]) for a in bare.attempts)
     reference = None if curves["reference"] is None else from_plain(ReferencePlan, curves["reference"])
     volumes = load_volumes(folder / VOLUMES) if (folder / VOLUMES).exists() else None
-    return Run(dataclasses.replace(bare, attempts=attempts), volumes, reference)
+    return Run(dataclasses.replace(bare, attempts=attempts), volumes, reference, trace_problem(folder))
 
 
 def _summary(folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from agent.observation import Score
 from agent.plain import to_plain
 from agent.proposal import CheckFailure, Proposal
 from agent.records import Conflict, GoalResult, ReportedMetric
-from bridge import model
+from bridge import INTENDED_USE, model
 
 FORMAT = "beamwright-trace/1"
 _NO_LINE_BEFORE = "0" * 64
@@ -38,6 +38,7 @@ class RunStarted:
     budget: Mapping[str, float | None]
     versions: Mapping[str, str]
     server: model.ServerInfo
+    intended_use: str = INTENDED_USE
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.plain import from_plain, to_plain
-from bridge import model
+from bridge import INTENDED_USE, model
 
 _OCCUPANCY_STEPS = 255
 """Occupancy is kept in one byte: 0.4 % of a voxel is far below what a contour shows."""
@@ -122,7 +122,7 @@ def _part(volume: model.Volume, spans: tuple[Span, Span, Span]) -> model.Volume:
 def save_volumes(volumes: Volumes, path: Path) -> None:
     """Write one compressed ``.npz``: ``image`` (int16 HU), ``dose`` (float32 Gy), ``mask_N`` (uint8, 255 = inside).
 
-    ``header`` is JSON: the grids, what the dose is, and the structure labels in the order of N.
+    ``header`` is JSON: the intended use, the grids, what the dose is, and the structure labels in the order of N.
     """
     arrays: dict[str, NDArray[Any]] = {
         "image": np.rint(volumes.image.values).astype(np.int16),
@@ -131,6 +131,7 @@ def save_volumes(volumes: Volumes, path: Path) -> None:
     for number, mask in enumerate(volumes.masks.values()):
         arrays[f"mask_{number}"] = np.rint(np.clip(mask.values, 0, 1) * _OCCUPANCY_STEPS).astype(np.uint8)
     header = {
+        "intended_use": INTENDED_USE,
         "image": to_plain(volumes.image.grid),
         "dose": to_plain(volumes.dose.grid),
         "dose_info": to_plain(volumes.dose.dose),

@@ -8,7 +8,7 @@ server calls a backend from one thread at a time, except the reads of a backend 
 Plain methods return soon; ``optimize`` and ``calculate_dose`` may take minutes, report to a `Monitor`, and stop at the
 next chance when it says so. Refusals are `bridge.errors`; anything else raised is a bug and is shown as one.
 
-Next: `bridge/backends/simulator.py`, the shortest whole implementation.
+Next: `bridge/backends/simulator/backend.py`, the shortest whole implementation.
 """
 
 from __future__ import annotations

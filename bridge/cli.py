@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -18,6 +18,7 @@ from bridge import INTENDED_USE
 
 if TYPE_CHECKING:
     from bridge.backends.simulator import Simulator
+    from sim_tps.patient import Patient
 
 app = typer.Typer(
     name="beamwright-bridge",
@@ -27,6 +28,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+Series = Annotated[
+    str | None,
+    typer.Option("--series", metavar="UID", help="Which CT series to take, where a DICOM folder holds several."),
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(
@@ -46,6 +51,7 @@ def serve(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Which patient of the built-in case to make.")] = None,
+    series: Series = None,
     data_dir: DataDir = None,
     keep_nothing: Annotated[
         bool, typer.Option("--keep-nothing", help="Forget patients and plans when the server stops.")
@@ -77,7 +83,7 @@ def serve(
     """Run the simulated TPS, so that planning programs on this machine can talk to it.
 
     It listens on this machine only, and only to callers that know the token. Ctrl-C stops it: committed plans stay,
-    everything uncommitted is forgotten.
+    everything uncommitted is forgotten. Needs Linux or macOS.
     """
     from bridge import logs
 
@@ -85,25 +91,22 @@ def serve(
         raise typer.BadParameter("choose --keep-nothing or --data-dir, not both.")
     if seed is not None and case is None:
         raise typer.BadParameter("--seed chooses a patient of a built-in case; name it with --case.")
+    if series is not None and case is None:
+        raise typer.BadParameter("--series chooses a CT of a DICOM folder; name the folder with --case.")
     logs.configure(log_level)
-    with _refusals_shown(), _data_folder(data_dir, keep_nothing) as folder, ExitStack() as stack:
+    with _refusals_shown(announced=announce), _data_folder(data_dir, keep_nothing) as folder, ExitStack() as stack:
         from bridge.backends.simulator import Simulator
         from bridge.commands import serving  # after the lock, so that a second server is refused without delay
         from sim_tps.store import DATABASE
 
         simulator = Simulator(folder)
-        patient = _taken_in(simulator, case, seed) if case is not None else None
+        patient = _taken_in(simulator, case, seed, series) if case is not None else None
         if announce:
             ready = partial(serving.announce, patient=patient)
         else:
             path = token_file or folder / "token"
             ready = partial(_tell, path, stack.enter_context(serving.token_file(path)))
-        try:
-            serving.run(
-                simulator, folder / DATABASE, ready, port=port, read_only=not writable, until_stdin_closes=announce
-            )
-        except serving.PortTaken as refusal:
-            _fail(str(refusal))
+        serving.run(simulator, folder / DATABASE, ready, port=port, read_only=not writable, until_stdin_closes=announce)
 
 
 @app.command("import")
@@ -113,6 +116,7 @@ def import_(
     patient_id: Annotated[
         str | None, typer.Option("--id", help="Id under which to keep the patient. Without it: made from the data.")
     ] = None,
+    series: Series = None,
 ) -> None:
     """Take a patient into the data folder, and say what was found and what was done about it."""
     from bridge.commands import intake, tables
@@ -120,7 +124,7 @@ def import_(
     from sim_tps.tps import Tps
 
     with _refusals_shown(), _data_folder(data_dir) as folder:
-        patient = intake.read_case(str(path), patient_id=patient_id)
+        patient = intake.read_case(str(path), patient_id=patient_id, series=series)
         tps = Tps(Store(folder))
         new = intake.take_in(tps, patient)
         tps.close()
@@ -155,20 +159,18 @@ def proto(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Write the contract for a TPS vendor: the .proto files and their specification."""
-    from bridge.commands import proto_files
+    from bridge.commands import proto_files, tables
 
     with _refusals_shown():
-        written = proto_files.write_contract(folder, force=force)
-    typer.echo(f"{len(written)} files in {folder}; start with {folder / 'README.md'}.")
+        tables.show_contract(proto_files.write_contract(folder, force=force), folder)
 
 
-def _taken_in(simulator: Simulator, case: str, seed: int | None) -> str:
-    """The name under which the server knows the patient."""
+def _taken_in(simulator: Simulator, case: str, seed: int | None, series: str | None) -> Patient:
     from bridge.commands import intake
 
-    patient = intake.read_case(case, seed=seed)
+    patient = intake.read_case(case, seed=seed, series=series)
     intake.take_in(simulator.tps, patient)
-    return f"patients/{patient.id}"
+    return patient
 
 
 def _tell(path: Path, write_token: Callable[[str], None], endpoint: str, token: str) -> None:
@@ -185,6 +187,7 @@ def _data_folder(chosen: Path | None, keep_nothing: bool = False) -> Iterator[Pa
     from bridge import data_folder
 
     if keep_nothing:
+        data_folder.require_posix()
         with tempfile.TemporaryDirectory(prefix="beamwright-") as folder:
             yield Path(folder)
         return
@@ -193,22 +196,21 @@ def _data_folder(chosen: Path | None, keep_nothing: bool = False) -> Iterator[Pa
 
 
 @contextmanager
-def _refusals_shown() -> Iterator[None]:
+def _refusals_shown(*, announced: bool = False) -> Iterator[None]:
     """What a person can mend is told in a sentence; anything else is a bug and keeps its traceback."""
-    from bridge.commands.proto_files import ContractMissing
-    from bridge.data_folder import FolderInUse
+    from bridge import launch
+    from bridge.commands import CommandRefused
+    from bridge.data_folder import FolderInUse, NeedsPosix
     from bridge.errors import BridgeError
     from sim_tps.errors import TpsError
 
     try:
         yield
-    except (TpsError, BridgeError, FolderInUse, FileExistsError, ContractMissing) as refusal:
-        _fail(str(refusal))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.secho(message, err=True, fg=typer.colors.RED)
-    raise typer.Exit(1)
+    except (CommandRefused, TpsError, BridgeError, FolderInUse, NeedsPosix, FileExistsError) as refusal:
+        if announced:
+            typer.echo(launch.refusal_line(str(refusal)))
+        typer.secho(str(refusal), err=True, fg=typer.colors.RED)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ that ends; the lock file only tells the next one who holds it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +30,19 @@ class FolderInUse(Exception):
         """Process id, as that process wrote it."""
 
 
+class NeedsPosix(Exception):
+    """This operating system lacks what the simulated TPS needs."""
+
+
+def require_posix() -> None:
+    """Raise `NeedsPosix` where there are no file locks and signals of the POSIX kind."""
+    if os.name != "posix":
+        raise NeedsPosix(
+            "the simulated TPS runs on Linux and macOS only. On Windows start it in WSL, or plan on a server elsewhere "
+            "with --endpoint."
+        )
+
+
 def default_folder() -> Path:
     """The folder named by BEAMWRIGHT_DATA_DIR, otherwise the user's own data directory."""
     named = os.environ.get(ENVIRONMENT_VARIABLE)
@@ -39,7 +51,10 @@ def default_folder() -> Path:
 
 @contextmanager
 def held(folder: Path) -> Iterator[Path]:
-    """Make the folder if need be and hold it until the block ends, or raise `FolderInUse`."""
+    """Make the folder if need be and hold it until the block ends, or raise `FolderInUse` or `NeedsPosix`."""
+    require_posix()
+    import fcntl  # nowhere else than on POSIX
+
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # patients' data: nobody else's business
     with (folder / LOCK_FILE).open("a+") as lock:
         try:

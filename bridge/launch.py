@@ -3,8 +3,8 @@
 The one idea: the child lives exactly as long as the pipe to its stdin. It ends when this process lets go of it, in
 whatever way this process ends, and a Ctrl-C at the terminal reaches only this process, which can then finish politely.
 
-The child prints one JSON line when it is ready (`Announcement`); the one-time token in it is never on a command
-line or on disk.
+The child prints one JSON line: when it is ready (`Announcement`), or when it refuses, and then why. The one-time token
+in it is never on a command line or on disk.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import IO
 
 LOG_TAIL_LINES = 20
+REFUSED = "refused"
 
 
 class LaunchFailed(Exception):
-    """The child did not come up; the message ends with what it said."""
+    """The child did not come up: the sentence with which it refused, or else the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,27 @@ class Announcement:
     pid: int
     patient: str | None = None
     """Name of the patient of ``--case``."""
+    seed: int | None = None
+    """Seed of a built-in case, also where it was left to the case."""
 
     @classmethod
     def read(cls, line: str) -> Announcement:
-        """From the JSON line; fields that a newer server adds are left out."""
+        """From the JSON line; fields that a newer server adds are left out.
+
+        Raises
+        ------
+        LaunchFailed
+            The line tells of a refusal.
+        """
         content = json.loads(line)
+        if REFUSED in content:
+            raise LaunchFailed(content[REFUSED])
         return cls(**{field.name: content[field.name] for field in fields(cls) if field.name in content})
+
+
+def refusal_line(message: str) -> str:
+    """What a server started with ``--announce`` prints instead, when it cannot do what it was asked."""
+    return json.dumps({REFUSED: message})
 
 
 @contextmanager
@@ -52,6 +68,7 @@ def launch(
     *,
     case: str | None = None,
     seed: int | None = None,
+    series: str | None = None,
     data_dir: Path | None = None,
     keep_nothing: bool = False,
     read_only: bool = False,
@@ -66,6 +83,8 @@ def launch(
         A DICOM folder or an npz file to import first.
     case : str, optional
         A built-in case to make first, with ``seed``; instead of ``patient_file``.
+    series : str, optional
+        Which CT series of a DICOM folder to take, by its UID.
     data_dir : Path, optional
         Where patients and plans are kept; absent, the user's own data folder.
     keep_nothing : bool
@@ -78,7 +97,7 @@ def launch(
     Raises
     ------
     LaunchFailed
-        The child ended or stayed silent; the message holds the tail of its log.
+        The child refused, ended or stayed silent.
     """
     if patient_file is not None and case is not None:
         raise ValueError(f"give a patient file ({patient_file}) or a built-in case ({case!r}), not both.")
@@ -86,6 +105,7 @@ def launch(
     chosen = str(patient_file) if patient_file is not None else case
     command += ["--case", chosen] if chosen is not None else []
     command += ["--seed", str(seed)] if seed is not None else []
+    command += ["--series", series] if series is not None else []
     command += ["--data-dir", str(data_dir)] if data_dir is not None else []
     command += ["--keep-nothing"] if keep_nothing else []
     command += [] if read_only else ["--writable"]

@@ -2,13 +2,14 @@
 
 The one idea: a *correlation id* follows one piece of work from the command through every call to the operation it
 starts. It lives in structlog's context variables, so every log line carries it and nobody passes it along. Patient data
-and request bodies are never logged.
+and request bodies are never logged; that is why a traceback never shows the values of local variables.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,14 @@ def correlated(correlation: str | None = None) -> Iterator[str]:
         yield chosen
 
 
+def traceback_text() -> str:
+    """The exception at hand as text, for the key ``stack`` of a log line.
+
+    What ``log.exception`` shows is for whoever configured structlog to choose, and unconfigured it shows local variables.
+    """
+    return traceback.format_exc()
+
+
 class _ToStderr(logging.Handler):
     """Writes to whatever stderr is at the moment: progress displays and test runners put another in its place."""
 
@@ -85,7 +94,7 @@ class _ToStderr(logging.Handler):
 
 
 def _for_people() -> list[structlog.typing.Processor]:
-    return [structlog.dev.ConsoleRenderer()]
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
 
 
 def _for_machines() -> list[structlog.typing.Processor]:

@@ -48,6 +48,15 @@ class Profile(Enum):
     VOLUME = 4
 
 
+class Access(Enum):
+    """What a caller may do. WRITE includes READ and PRIORITY; CONFIRM is included in nothing."""
+
+    READ = 1
+    PRIORITY = 2
+    WRITE = 3
+    CONFIRM = 4
+
+
 class PriorityScaleKind(Enum):
     """How a priority acts on its objective's penalty."""
 

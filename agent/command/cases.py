@@ -82,6 +82,8 @@ def check_words(request: Request) -> None:
         if not request.is_built_in and not request.is_file and _looks_like_path(request.case):
             raise UsageError(f"there is no file or folder {request.case!r}.")
         return
+    if request.seed is not None:
+        raise UsageError(f"--seed makes a built-in case; the server at {request.endpoint} plans only patients it holds.")
     if Path(request.case).exists() or _looks_like_path(request.case):
         raise UsageError(
             f"{request.case!r} is a path on this machine, and the server at {request.endpoint} plans only patients it "
@@ -98,14 +100,25 @@ def _looks_like_path(case: str) -> bool:
     return os.sep in case or case.endswith((".npz", ".dcm")) or case.startswith((".", "~"))
 
 
+@dataclass(frozen=True)
+class OnServer:
+    """The patient where it is planned."""
+
+    client: Client
+    patient: str
+    """The patient's resource name."""
+    seed: int | None = None
+    """Which patient of a built-in case it is; None for any other."""
+
+
 @contextmanager
-def patient_on_server(request: Request, folder: Path) -> Iterator[tuple[Client, str]]:
-    """A client of the server that holds the patient, and the patient's name there."""
+def patient_on_server(request: Request, folder: Path) -> Iterator[OnServer]:
+    """The patient on the server that holds it; without an endpoint the server lives as long as the block."""
     with ExitStack() as stack:
         if request.endpoint is not None:
             token = request.token_file.read_text(encoding="utf-8").strip() if request.token_file else None
             client = stack.enter_context(connect(request.endpoint, token))
-            yield client, find_patient(request.case, client.patients())
+            yield OnServer(client, find_patient(request.case, client.patients()))
             return
         passing = request.is_built_in or request.is_file
         with console.waiting(f"starting a simulated TPS{' and reading the patient' if passing else ''}"):
@@ -119,7 +132,8 @@ def patient_on_server(request: Request, folder: Path) -> Iterator[tuple[Client, 
                 )
             )
         client = stack.enter_context(connect(server.endpoint, server.token))
-        yield client, server.patient or find_patient(request.case, client.patients())
+        patient = server.patient or find_patient(request.case, client.patients())
+        yield OnServer(client, patient, server.seed)
 
 
 def find_patient(case: str, patients: Sequence[model.Patient]) -> str:

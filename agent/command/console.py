@@ -21,12 +21,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from agent.command.doctor import Check, Health
+from agent.command.exit_status import ExitStatus
 from agent.protocols import LoadedProtocol, load, packaged
 from agent.records import Attempt, Conflict, GoalResult, GoalStatus, RunResult
 from agent.report import tables
 from agent.report.palette import STATUS_SIGN, STATUS_WORD
 from agent.run_folder import Run
 from agent.trace import Applied, Decided, Evaluated, Event, PlanPrepared, Progressed, Restored, Verification
+from agent.wording import counted
 from bridge import INTENDED_USE, model
 
 _STYLE = {
@@ -54,10 +56,17 @@ def say(text: str) -> None:
     console().print(escape(text))
 
 
-def refuse(message: str, status: int) -> int:
+def refuse(message: str, status: ExitStatus) -> ExitStatus:
     """Tell what went wrong on stderr and hand back the exit status."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(message)}[/red]")
     return status
+
+
+def warn_of_trace(folder: Path, problem: str) -> None:
+    """Say on stderr that the trace of a run cannot be relied on; nothing where ``problem`` is empty."""
+    if problem:
+        text = f"{folder}: {problem}. What is shown is the run as its other files tell it."
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{escape(text)}[/yellow]")
 
 
 @contextmanager
@@ -182,8 +191,8 @@ def _evaluable(first: Attempt, best: Attempt) -> list[tables.GoalRow]:
     return [row for row in rows if row.status is not GoalStatus.NOT_EVALUABLE]
 
 
-def show_comparison(run_a: Run, run_b: Run) -> None:
-    """Goal values of two runs side by side."""
+def show_comparison(run_a: Run, run_b: Run, page: Path) -> None:
+    """Goal values of two runs side by side, and where the page with the curves lies."""
     table = Table("Structure", "Metric", title="Goals of two runs", title_justify="left", title_style="bold")
     for heading in ("Goal", f"A: {run_a.result.planner}", f"B: {run_b.result.planner}"):
         table.add_column(escape(heading), justify="right")
@@ -195,7 +204,10 @@ def show_comparison(run_a: Run, run_b: Run) -> None:
             _styled(row.first, row.first_status),
             _styled(row.best, row.status),
         )
-    console().print(table)
+    out = console()
+    out.print(table)
+    out.print(f"Comparison: {escape(str(page))}", soft_wrap=True)
+    _say_intended_use(out)
 
 
 def show_protocols() -> None:
@@ -205,8 +217,10 @@ def show_protocols() -> None:
         targets = ", ".join(f"{n} {gy:g} Gy" for n, gy in protocol.prescription.targets_gy.items())
         beams = sum(len(group.gantry_deg) for group in protocol.plan.beams)
         table.add_row(name, escape(protocol.title), escape(targets), str(len(protocol.goals)), str(beams))
-    console().print(table)
-    console().print("[dim]beamwright protocols show NAME shows one.[/dim]")
+    out = console()
+    out.print(table)
+    out.print("[dim]beamwright protocols show NAME shows one.[/dim]")
+    _say_intended_use(out)
 
 
 def show_protocol(loaded: LoadedProtocol) -> None:
@@ -265,6 +279,7 @@ def show_checks(examine: Callable[[], Iterable[Check]]) -> bool:
             out.print(f"      → {escape(check.remedy)}", soft_wrap=True)
         sound = sound and check.health is not Health.BAD
     out.print("Everything that planning needs works." if sound else "[red]Planning will not work yet.[/red]")
+    _say_intended_use(out)
     return sound
 
 
@@ -275,6 +290,10 @@ def agreed(pending: model.PendingChanges) -> bool:
     for change in pending.changes:
         out.print(f"  {escape(change.summary)}  [dim]{escape(change.resource)}[/dim]")
     return typer.confirm("Save these changes?", default=False)
+
+
+def _say_intended_use(out: Console) -> None:
+    out.print(f"[dim]{INTENDED_USE}[/dim]", soft_wrap=True)
 
 
 def _attempt_line(decided: Decided, goals: Sequence[GoalResult], seconds: float) -> str:
@@ -303,9 +322,8 @@ def _conflict(conflict: Conflict) -> str:
 
 
 def _ended(result: RunResult) -> str:
-    count = len(result.attempts)
-    attempts = "1 attempt" if count == 1 else f"{count} attempts"
-    return f"{result.stop_reason.rstrip('.')}. {attempts}, {result.seconds:.0f} s, {result.tps_calls} calls to the TPS."
+    attempts, calls = counted(len(result.attempts), "attempt"), counted(result.tps_calls, "call")
+    return f"{result.stop_reason.rstrip('.')}. {attempts}, {result.seconds:.0f} s, {calls} to the TPS."
 
 
 def _dose_note(result: RunResult) -> str:

@@ -17,7 +17,8 @@ from types import FrameType
 
 from agent import run_folder, trace
 from agent.command import console
-from agent.command.cases import Request, UsageError, check_words, guess_protocol, load_protocol, patient_on_server
+from agent.command.cases import OnServer, Request, UsageError, check_words, guess_protocol, load_protocol, patient_on_server
+from agent.command.exit_status import ExitStatus
 from agent.goals import success
 from agent.loop import Budget, RunError, run
 from agent.metrics import MetricError
@@ -31,27 +32,26 @@ from agent.report.page import write_report
 from agent.run_folder import Run, RunFolderError, claim
 from agent.volumes import Volumes, fetch_reference, fetch_volumes
 from bridge import errors, logs, model
-from bridge.client import Client, Session
+from bridge.client import Session
 from bridge.launch import LaunchFailed
 
 RUNS = Path("runs")
-OK, FAILED, USAGE, GOAL_MISSED, INTERRUPT = 0, 1, 2, 3, 130
 
 
-def plan_case(request: Request) -> int:
+def plan_case(request: Request) -> ExitStatus:
     """Carry out a request, tell the person at the terminal, and return the exit status."""
     logs.configure("warning")
     try:
         with logs.correlated():
             return _plan(request)
     except (UsageError, ProtocolError, MetricError, RunFolderError) as error:
-        return console.refuse(str(error), USAGE)
+        return console.refuse(str(error), ExitStatus.USAGE)
     except errors.TokenInvalid as error:
-        return console.refuse(f"{error} Give --token-file; the server names the file when it starts.", FAILED)
+        return console.refuse(f"{error} Give --token-file; the server names the file when it starts.", ExitStatus.FAILED)
     except (PreparationError, RunError, LaunchFailed, errors.BridgeError) as error:
-        return console.refuse(str(error), FAILED)
+        return console.refuse(str(error), ExitStatus.FAILED)
     except KeyboardInterrupt:
-        return console.refuse("Interrupted; no plan was made.", INTERRUPT)
+        return console.refuse("Interrupted; no plan was made.", ExitStatus.INTERRUPTED)
 
 
 def trace_intact(path: Path) -> tuple[Path, trace.Verification]:
@@ -62,13 +62,13 @@ def trace_intact(path: Path) -> tuple[Path, trace.Verification]:
     return file, trace.verify(file)
 
 
-def _plan(request: Request) -> int:
+def _plan(request: Request) -> ExitStatus:
     check_words(request)
     named = load_protocol(request)
-    with _claimed(request) as folder, patient_on_server(request, folder) as (client, patient):
-        protocol = named or guess_protocol(client.structures(patient))
-        with client.session(patient) as session:
-            finished = _carried_out(request, client, session, patient, protocol, folder)
+    with _claimed(request) as folder, patient_on_server(request, folder) as there:
+        protocol = named or guess_protocol(there.client.structures(there.patient))
+        with there.client.session(there.patient, model.SessionMode.READ_WRITE) as session:
+            finished = _carried_out(request, there, session, protocol, folder)
             console.show_outcome(finished, folder / run_folder.REPORT)
             if request.commit:
                 _commit(session)
@@ -78,7 +78,7 @@ def _plan(request: Request) -> int:
 
 
 def _carried_out(
-    request: Request, client: Client, session: Session, patient: str, protocol: LoadedProtocol, folder: Path
+    request: Request, there: OnServer, session: Session, protocol: LoadedProtocol, folder: Path
 ) -> Run:
     """Plan, and leave the run and its report in the folder."""
     budget = Budget(seconds=request.max_seconds)
@@ -90,29 +90,29 @@ def _carried_out(
             stoppable(make_planner(request.planner), shown.tell) as by,
         ):
             result = run(
-                client,
+                there.client,
                 session,
-                patient,
+                there.patient,
                 protocol,
                 by,
                 trace=diary,
                 budget=budget,
-                seed=request.seed,
+                seed=there.seed,
                 on_event=shown.show,
             )
         shown.stage("reading dose, image and contours")
-        finished = gather(session, patient, replace(result, case=request.title))
+        finished = gather(session, there.patient, replace(result, case=request.title))
         shown.stage("writing the report")
         run_folder.write(finished, folder)
         write_report(folder)
     return finished
 
 
-def exit_status(result: RunResult) -> int:
-    """0, 3 or 130; see `beamwright plan --help`."""
+def exit_status(result: RunResult) -> ExitStatus:
+    """How a run that left a plan ends the command."""
     if result.stop_reason.startswith(run_folder.INTERRUPTED):
-        return INTERRUPT
-    return OK if success(result.best_attempt.goals) else GOAL_MISSED
+        return ExitStatus.INTERRUPTED
+    return ExitStatus.OK if success(result.best_attempt.goals) else ExitStatus.GOAL_MISSED
 
 
 class _Stoppable:
@@ -185,10 +185,17 @@ def _commit(session: Session) -> None:
 
 @contextmanager
 def _claimed(request: Request) -> Iterator[Path]:
-    """The folder of the run; taken away again where nothing came to lie in it."""
+    """The folder of the run; taken away again where nothing came to lie in it.
+
+    A server's log alone is something only where it may explain a failure, not where the person is told what to write.
+    """
     folder = claim(request.out or _new_folder(request))
     try:
         yield folder
+    except (UsageError, PreparationError):
+        if [entry.name for entry in folder.iterdir()] == [run_folder.SERVER_LOG]:
+            (folder / run_folder.SERVER_LOG).unlink()
+        raise
     finally:
         if not any(folder.iterdir()):
             folder.rmdir()

@@ -20,6 +20,9 @@ from agent.protocols.schema import TARGETS, Protocol
 
 Keys = tuple[str | int, ...]
 
+NORMALISATION_WITHIN = 0.2
+"""Share of the prescription: coverage points in use (D50 to D99) lie well inside; beyond it a digit is wrong."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -61,7 +64,7 @@ def load(name_or_path: str | Path) -> LoadedProtocol:
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise FileNotFoundError(f"no protocol file {str(path)!r}; packaged protocols are {', '.join(packaged())}.")
-        return read(path.read_text(encoding="utf-8"), str(path))
+        return read(_decoded(path.read_bytes(), str(path)), str(path))
     if str(name_or_path) not in packaged():
         raise FileNotFoundError(
             f"no protocol {str(name_or_path)!r}; packaged ones are {', '.join(packaged())}; a file ends with .yaml."
@@ -107,8 +110,17 @@ def _target_problems(protocol: Protocol, lines: Mapping[Keys, int]) -> Iterator[
     for name in set(protocol.targets) ^ prescribed:
         what = "has kind: target but no dose" if name not in prescribed else "has a dose but not kind: target"
         yield Problem(_line(("prescription", "targets_gy"), lines), "prescription.targets_gy", f"{name!r} {what}.")
-    for name in {protocol.normalise.structure} - prescribed:
-        yield Problem(_line(("normalise",), lines), "normalise", f"{name!r} is not one of the prescribed targets.")
+    point = protocol.normalise
+    prescribed_gy = protocol.prescription.targets_gy.get(point.structure)
+    if prescribed_gy is None:
+        message = f"{point.structure!r} is not one of the prescribed targets."
+        yield Problem(_line(("normalise",), lines), "normalise", message)
+    elif abs(point.dose_gy / prescribed_gy - 1.0) > NORMALISATION_WITHIN:
+        message = (
+            f"{point.dose_gy:g} Gy is too far from the {prescribed_gy:g} Gy prescribed to {point.structure!r}; "
+            f"write a dose within {100 * NORMALISATION_WITHIN:g} % of it."
+        )
+        yield Problem(_line(("normalise", "dose_gy"), lines), "normalise.dose_gy", message)
 
 
 def _helper_problems(protocol: Protocol, lines: Mapping[Keys, int]) -> Iterator[Problem]:
@@ -172,11 +184,24 @@ def _field(keys: Keys) -> str:
     return text.lstrip(".")
 
 
+def _decoded(content: bytes, file: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        message = f"the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8."
+        raise ProtocolError(file, (Problem(line, "", message),)) from None
+
+
 def _compose(text: str, file: str) -> tuple[object, dict[Keys, int]]:
     """The file's plain data, and the line of every key and item."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        line, character = text.count("\n", 0, error.position) + 1, chr(error.character)
+        message = f"the character {character!r} may not stand in YAML; delete it."
+        raise ProtocolError(file, (Problem(line, "", message),)) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ProtocolError(file, (Problem(line, "", f"not YAML: {error.problem}."),)) from None

@@ -24,17 +24,21 @@ def _plausible_gy(dose_gy: float) -> float:
     return dose_gy
 
 
-DoseGy = Annotated[float, Field(ge=0.0, allow_inf_nan=False), AfterValidator(_plausible_gy)]
-PositiveGy = Annotated[float, Field(gt=0.0, allow_inf_nan=False), AfterValidator(_plausible_gy)]
+DoseGy = Annotated[float, Field(ge=0.0), AfterValidator(_plausible_gy)]
+PositiveGy = Annotated[float, Field(gt=0.0), AfterValidator(_plausible_gy)]
 Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Millimetres = Annotated[float, Field(ge=0.0, le=200.0)]
-Rank = Literal[1, 2, 3]
+StepMillimetres = Annotated[float, Field(ge=0.5, le=20.0)]
+"""A grid or leaf: below 0.5 mm no machine or dose model has meaning, above 20 mm no target is resolved."""
+CubicCentimetres = Annotated[float, Field(gt=0.0)]
+Priority = Annotated[float, Field(ge=0.0, le=1000.0)]
+Rank = Annotated[int, Field(ge=1, le=3)]
 
 
 class Section(BaseModel):
-    """Base of all parts: frozen, and an unknown key is an error."""
+    """Base of all parts: frozen; an unknown key, a number in quotes, a truth value for a number, or .inf is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PrescriptionRule(Section):
@@ -64,8 +68,8 @@ class BeamGroup(Section):
 class FinerGrid(Section):
     """A finer dose grid for a small target."""
 
-    target_below_cc: float = Field(gt=0.0)
-    dose_grid_mm: float = Field(gt=0.0)
+    target_below_cc: CubicCentimetres
+    dose_grid_mm: StepMillimetres
 
 
 class PlanRule(Section):
@@ -73,12 +77,12 @@ class PlanRule(Section):
 
     beams: list[BeamGroup] = Field(min_length=1)
     isocentre: str = TARGETS
-    leaf_width_mm: float | None = Field(default=None, gt=0.0)
+    leaf_width_mm: StepMillimetres | None = None
     energy: str | None = None
-    dose_grid_mm: float | None = Field(default=None, gt=0.0)
+    dose_grid_mm: StepMillimetres | None = None
     finer_dose_grid: FinerGrid | None = None
-    optimization_grid_mm: float | None = Field(default=None, gt=0.0)
-    beamlet_mm: float | None = Field(default=None, gt=0.0)
+    optimization_grid_mm: StepMillimetres | None = None
+    beamlet_mm: StepMillimetres | None = None
 
 
 class StructureRule(Section):
@@ -139,9 +143,9 @@ class Goal(Section):
     others_rank: Rank | None = None
     acceptable: float | None = Field(default=None, ge=0.0)
     source: str = ""
-    min_volume_cc: float | None = None
+    min_volume_cc: CubicCentimetres | None = None
     """The goal holds for structures of at least this volume only."""
-    max_volume_cc: float | None = None
+    max_volume_cc: CubicCentimetres | None = None
     """The goal holds for structures below this volume only."""
 
     @field_validator("goal")
@@ -200,10 +204,10 @@ class ObjectiveRule(Section):
     dose_gy: DoseGy
     volume_percent: Percent | None = None
     """``lower`` and ``upper`` only: at least / at most this share of the structure gets the dose."""
-    priority: float = Field(ge=0.0, le=1000.0)
-    dose_bounds_gy: tuple[DoseGy, DoseGy] | None = None
+    priority: Priority
+    dose_bounds_gy: tuple[DoseGy, DoseGy] | None = Field(default=None, strict=False)
     """Absent: a target's doses within 6 % of ``dose_gy``, everything else from 30 % to 115 % of it."""
-    priority_bounds: tuple[float, float] = (0.0, 1000.0)
+    priority_bounds: tuple[Priority, Priority] = Field(default=(0.0, 1000.0), strict=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> ObjectiveRule:

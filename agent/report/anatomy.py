@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,15 +28,6 @@ class HotSpot:
     """The nearest target, or the one it lies in."""
     distance_mm: float | None
     """From the nearest target; 0 inside one."""
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """How much of an organ lies inside the targets."""
-
-    organ: str
-    overlap_cc: float
-    percent_of_organ: float
 
 
 def hot_spot(volumes: Volumes, structures: Sequence[model.Structure], info: model.DoseInfo) -> HotSpot:
@@ -68,8 +59,8 @@ def value_at(volume: model.Volume, position_mm: model.Vector) -> float:
     return float(sample(np.array([position_mm[::-1]])).item())
 
 
-def overlaps(volumes: Volumes, structures: Sequence[model.Structure]) -> Mapping[str, Overlap]:
-    """For every organ at risk that shares voxels with a target: how much of it does."""
+def overlap_percent(volumes: Volumes, structures: Sequence[model.Structure]) -> dict[str, float]:
+    """For every organ at risk that shares voxels with a target: how much of it does, percent of the organ."""
     roles = {s.label: s.role for s in structures}
     targets = [m for label, m in volumes.masks.items() if roles.get(label) is model.StructureRole.TARGET]
     found = {}
@@ -79,8 +70,7 @@ def overlaps(volumes: Volumes, structures: Sequence[model.Structure]) -> Mapping
         organ = mask.values.astype(np.float64)
         shared = np.minimum(organ, np.max([_on_grid_of(mask, target) for target in targets], axis=0))
         if organ.sum() > 0 and shared.sum() > 0:
-            voxel_cc = float(np.prod(mask.grid.spacing_mm)) / 1000.0
-            found[label] = Overlap(label, float(shared.sum()) * voxel_cc, 100.0 * float(shared.sum() / organ.sum()))
+            found[label] = 100.0 * float(shared.sum() / organ.sum())
     return found
 
 

@@ -19,12 +19,13 @@ from markupsafe import Markup
 from agent.goals import success
 from agent.records import Attempt, GoalResult, GoalStatus, RunResult
 from agent.report import tables
-from agent.report.anatomy import HotSpot, hot_spot, overlaps
+from agent.report.anatomy import HotSpot, hot_spot, overlap_percent
 from agent.report.dvh_plot import Curves, dvh_figure
 from agent.report.palette import STATUS_SIGN, STATUS_WORD, structure_colours
 from agent.report.pictures import Scene, planes_png
 from agent.report.planes import around_targets, close_up
 from agent.run_folder import REPORT, Run, read, write_bytes, write_text
+from agent.wording import counted
 from bridge import INTENDED_USE, model
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -94,6 +95,7 @@ def environment() -> Environment:
         word=STATUS_WORD,
         rank_word=tables.RANK_WORD,
         position=tables.position,
+        counted=counted,
     )
     return made
 
@@ -185,8 +187,10 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
     names = tables.labels(result)
     rows = tables.goal_rows(best.goals, first.goals)
     evaluable = [row for row in rows if row.status is not GoalStatus.NOT_EVALUABLE]
+    overlapping = {} if run.volumes is None else overlap_percent(run.volumes, result.structures)
     return {
         "run": result,
+        "trace_problem": run.trace_problem,
         "best": best,
         "made": result.plan.provenance.created.strftime("%Y-%m-%d %H:%M UTC") if result.plan.provenance else "",
         "dose_kind_text": DOSE_KIND_TEXT[best.dose.kind],
@@ -225,7 +229,7 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "hottest": hottest(run),
         "dose_grid": _grid(best.dose.grid),
         "algorithm_limits": _algorithm_limits(best.dose.algorithm),
-        "structures": tables.structure_rows(result.structures, tables.curves(best, result), _overlap_percent(run)),
+        "structures": tables.structure_rows(result.structures, tables.curves(best, result), overlapping),
         "findings": [
             {
                 "structure": names.get(f.structure, f.structure) if f.structure else "",
@@ -266,7 +270,7 @@ def _cards(result: RunResult) -> list[dict[str, str]]:
         {"value": tables.gy(result.best_attempt.dose.max_gy), "name": "highest dose"},
         {
             "value": f"{result.seconds:.0f} s",
-            "name": f"for {len(result.attempts)} attempts, {result.tps_calls} TPS calls",
+            "name": f"for {counted(len(result.attempts), 'attempt')}, {counted(result.tps_calls, 'TPS call')}",
         },
     ]
 
@@ -300,13 +304,6 @@ def hottest(run: Run) -> str:
     if info.max_gy is None:
         return "not told by the TPS"
     return f"{info.max_gy:.1f} Gy ({100 * info.max_gy / prescribed:.1f} %), at {tables.position(info.max_position_mm)}"
-
-
-def _overlap_percent(run: Run) -> dict[str, float]:
-    if run.volumes is None:
-        return {}
-    found = overlaps(run.volumes, run.result.structures)
-    return {label: overlap.percent_of_organ for label, overlap in found.items()}
 
 
 def _grid(grid: model.Grid | None) -> str:

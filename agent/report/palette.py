@@ -12,12 +12,6 @@ from collections.abc import Iterable, Mapping
 from agent.records import GoalStatus
 from bridge import model
 
-STATUS_COLOUR: Mapping[GoalStatus, str] = {
-    GoalStatus.MET: "#1a7f4b",
-    GoalStatus.ACCEPTABLE: "#a86a00",
-    GoalStatus.MISSED: "#c02a2a",
-    GoalStatus.NOT_EVALUABLE: "#66707c",
-}
 STATUS_SIGN: Mapping[GoalStatus, str] = {
     GoalStatus.MET: "✓",
     GoalStatus.ACCEPTABLE: "≈",

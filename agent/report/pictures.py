@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from agent.report.planes import ORIENTATIONS, Box, Cut, Orientation, cut
 from agent.volumes import Volumes
-from bridge import model
+from bridge import INTENDED_USE, model
 
 ISODOSE_PERCENT = (120.0, 110.0, 105.0, 100.0, 95.0, 80.0, 65.0, 50.0, 30.0)
 """Percent of the highest prescription; those above the plan's maximum are not drawn."""
@@ -98,11 +98,15 @@ def rendered(figure: Figure, image_format: str) -> bytes:
     stream = io.BytesIO()
     with warnings.catch_warnings(), rc_context({"svg.hashsalt": "beamwright"}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        figure.savefig(stream, format=image_format, dpi=_DPI, metadata=_UNDATED[image_format])
+        figure.savefig(stream, format=image_format, dpi=_DPI, metadata=_METADATA[image_format])
     return stream.getvalue()
 
 
-_UNDATED: Mapping[str, Mapping[str, None]] = {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+_METADATA: Mapping[str, Mapping[str, str | None]] = {
+    "png": {"Software": None, "Description": INTENDED_USE},
+    "svg": {"Date": None, "Creator": None, "Description": INTENDED_USE},
+}
+"""Neither date nor program: the same run gives the same file."""
 
 
 def short(label: str, length: int = 26) -> str:

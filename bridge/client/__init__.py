@@ -1,6 +1,7 @@
 """The client: model objects in, model objects and typed errors out.
 
-    with connect(endpoint, token) as client, client.session("patients/P1") as session:
+    write = model.SessionMode.READ_WRITE
+    with connect(endpoint, token) as client, client.session("patients/P1", write) as session:
         plan = session.copy_plan("patients/P1/plans/plan-1", "softer rectum")
         session.optimize(plan.name, model.OptimizeSpec(), on_progress=print)
 

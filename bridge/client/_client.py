@@ -30,7 +30,7 @@ class AsyncClient(AsyncReads):
     async def session(
         self,
         patient: str,
-        mode: model.SessionMode = model.SessionMode.READ_WRITE,
+        mode: model.SessionMode = model.SessionMode.READ_ONLY,
         client_info: model.ClientInfo | None = None,
         lease_s: float = LEASE_S,
         *,
@@ -38,6 +38,7 @@ class AsyncClient(AsyncReads):
     ) -> AsyncGenerator[AsyncSession, None]:
         """A session for the length of the block; whatever it has not committed by then is discarded.
 
+        It reads, unless ``mode`` asks for writing.
         The lease is renewed in the background. When it is lost all the same, the next call raises `SessionExpired`.
         """
         request = OpenSessionRequest(

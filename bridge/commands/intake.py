@@ -15,17 +15,21 @@ from sim_tps.patient import Patient
 from sim_tps.tps import Tps
 
 
-def read_case(chosen: str, *, seed: int | None = None, patient_id: str | None = None) -> Patient:
+def read_case(
+    chosen: str, *, seed: int | None = None, patient_id: str | None = None, series: str | None = None
+) -> Patient:
     """Make the built-in case of that name, or read the patient from that folder or file.
 
     Raises
     ------
     BadInput
-        ``chosen`` is neither, or cannot be used; or a seed or an id was given where it means nothing.
+        ``chosen`` is neither, or cannot be used; or a seed, an id or a series was given where it means nothing.
     """
     if chosen in CASES:
         if patient_id is not None:
             raise BadInput(f"the built-in case {chosen!r} has its own id; leave --id away.")
+        if series is not None:
+            raise BadInput(f"the built-in case {chosen!r} is made without a CT series; leave --series away.")
         return make_case(chosen, seed)
     if seed is not None:
         raise BadInput(f"a seed is for the built-in cases ({', '.join(CASES)}); {chosen!r} is none of them.")
@@ -34,7 +38,7 @@ def read_case(chosen: str, *, seed: int | None = None, patient_id: str | None = 
         raise BadInput(f"there is no file or folder {chosen!r}, and no built-in case of that name: {', '.join(CASES)}.")
     from sim_tps.importers import import_patient  # pydicom takes its time, and the built-in cases do not need it
 
-    return import_patient(path, id=patient_id)
+    return import_patient(path, id=patient_id, series_uid=series)
 
 
 def take_in(tps: Tps, patient: Patient) -> bool:

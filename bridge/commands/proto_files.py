@@ -8,11 +8,13 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
+from bridge.commands import CommandRefused
+
 SPECIFICATION = "README.md"
 INSTALLED = f"share/beamwright/proto/{SPECIFICATION}"
 
 
-class ContractMissing(Exception):
+class ContractMissing(CommandRefused):
     """This installation lacks the contract's text."""
 
 

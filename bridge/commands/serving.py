@@ -20,11 +20,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bridge.backend import Backend
+from bridge.commands import CommandRefused
 from bridge.launch import Announcement
 from bridge.server import Server
+from sim_tps.patient import Patient
 
 
-class PortTaken(Exception):
+class PortTaken(CommandRefused):
     """The port asked for is in use."""
 
 
@@ -63,9 +65,12 @@ def run(
     asyncio.run(serve())
 
 
-def announce(endpoint: str, token: str, patient: str | None) -> None:
+def announce(endpoint: str, token: str, patient: Patient | None) -> None:
     """Tell the program that started this server where it is, in one line on stdout."""
-    sys.stdout.write(json.dumps(asdict(Announcement(endpoint, token, os.getpid(), patient))) + "\n")
+    name = f"patients/{patient.id}" if patient is not None else None
+    seed = patient.provenance.get("seed") if patient is not None else None  # only built-in cases have one
+    announcement = Announcement(endpoint, token, os.getpid(), name, int(seed) if seed is not None else None)
+    sys.stdout.write(json.dumps(asdict(announcement)) + "\n")
     sys.stdout.flush()
 
 

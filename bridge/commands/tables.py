@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -32,6 +32,7 @@ def show_patients(tps: Tps, folder: Path) -> None:
     ids = tps.patient_ids()
     if not ids:
         console.print(f"No patients in {escape(str(folder))} yet; bring one in with [bold]import[/bold].")
+        _show_intended_use(console)
         return
     table = Table("Patient", "From", "Structures", "Plans", title=f"Patients in {escape(str(folder))}")
     for patient_id in ids:
@@ -39,13 +40,26 @@ def show_patients(tps: Tps, folder: Path) -> None:
         plans = ", ".join(f"{p.settings.id} ({p.settings.label})" for p in tps.plans(patient_id))
         table.add_row(escape(patient.id), escape(patient.label), str(len(patient.structures)), escape(plans))
     console.print(table)
+    _show_intended_use(console)
 
 
 def show_cases(cases: Mapping[str, str]) -> None:
     table = Table("Case", "What it is")
     for name, description in cases.items():
         table.add_row(name, description)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    _show_intended_use(console)
+
+
+def show_contract(files: Sequence[Path], folder: Path) -> None:
+    console = Console()
+    console.print(f"{len(files)} files in {escape(str(folder))}; start with {escape(str(folder / 'README.md'))}.")
+    _show_intended_use(console)
+
+
+def _show_intended_use(console: Console) -> None:
+    console.print(f"[dim]{INTENDED_USE}[/dim]")
 
 
 def _structures(patient: Patient) -> Table:

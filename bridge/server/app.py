@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from bridge import model
+from bridge import logs, model
 from bridge.backend import Backend
 from bridge.server.audit import Audit
 from bridge.server.auth import Auth
@@ -47,8 +48,9 @@ class Server:
         The TPS; closed by `stop`.
     journal_path : Path or None
         SQLite file for operations, answers and audit; None keeps them in memory.
-    token : str or None
-        What callers must carry; None lets everyone in.
+    token : str, mapping or None
+        What callers must carry: one token that allows everything, or several with what each allows. None lets
+        everyone in.
     read_only : bool
         Refuse every write; the safe default.
     host, port : str, int
@@ -62,7 +64,7 @@ class Server:
         backend: Backend,
         *,
         journal_path: Path | None,
-        token: str | None,
+        token: str | Mapping[str, Collection[model.Access]] | None,
         read_only: bool = True,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -71,7 +73,7 @@ class Server:
         _require_loopback(host)
         self._backend = backend
         self._journal_path = journal_path
-        self._auth = Auth(token)
+        self._auth = Auth({token: frozenset(model.Access)} if isinstance(token, str) else token)
         self._read_only = read_only
         self._host = host
         self._wanted_port = port
@@ -181,7 +183,7 @@ async def _sweep(sessions: Sessions) -> None:
         try:
             await sessions.expire()
         except Exception:
-            log.exception("looking for expired sessions failed; the next sweep tries again")
+            log.error("looking for expired sessions failed; the next sweep tries again", stack=logs.traceback_text())
 
 
 def _require_loopback(host: str) -> None:

@@ -1,7 +1,7 @@
-"""Who calls.
+"""Who calls, and what they may do.
 
-The one idea: on the loopback one token, given to the server when it starts, is the key to everything; a call carries it
-as ``authorization: Bearer <token>``. The principal it stands for is a fingerprint of the token, fit for audit and
+The one idea: a token, given to the server when it starts, carries a set of accesses; a call brings its token as
+``authorization: Bearer <token>``. The principal it stands for is a fingerprint of the token, fit for audit and
 provenance, from which the token cannot be had back.
 """
 
@@ -9,42 +9,76 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 
-from bridge.errors import TokenInvalid
+from bridge.errors import NotAllowed, TokenInvalid
+from bridge.model import Access
 
-ANYONE = "anyone"
-"""Principal of every caller where the server asks for no token."""
+INCLUDES: Mapping[Access, Collection[Access]] = {Access.WRITE: (Access.READ, Access.PRIORITY)}
 
-PRINCIPAL: ContextVar[str] = ContextVar("principal", default=ANYONE)
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom a call belongs to."""
+
+    principal: str
+    access: frozenset[Access]
+
+    @classmethod
+    def with_access(cls, principal: str, given: Collection[Access]) -> Caller:
+        """Of this principal, with what is given and what that includes."""
+        included = {access for each in given for access in INCLUDES.get(each, ())}
+        return cls(principal, frozenset(given) | included)
+
+    def require(self, access: Access, what: str) -> None:
+        """Raise `NotAllowed` unless the caller's token carries this access."""
+        if access not in self.access:
+            raise NotAllowed(
+                f"{what} needs the access {access.name}, which the call's token does not carry. Use one that does.",
+                metadata={"access": access.name},
+            )
+
+
+ANYONE = Caller.with_access("anyone", Access)
+"""Every caller, where the server asks for no token."""
+
+CALLER: ContextVar[Caller] = ContextVar("caller", default=ANYONE)
 """Whom the call at hand belongs to."""
 
 
 class Auth:
-    """Knows the token.
+    """Knows the tokens.
 
     Parameters
     ----------
-    token : str or None
-        What a call must carry; None lets everyone in.
+    tokens : mapping or None
+        Token -> what it allows; None lets everyone do everything.
     """
 
-    def __init__(self, token: str | None) -> None:
-        self._expected = f"Bearer {token}".encode() if token else None
-        self._principal = f"token-{hashlib.sha256(token.encode()).hexdigest()[:12]}" if token else ANYONE
+    def __init__(self, tokens: Mapping[str, Collection[Access]] | None) -> None:
+        if tokens is not None and "" in tokens:
+            raise ValueError("an empty token would let everyone in; give one that is hard to guess, or None.")
+        self._callers = None if tokens is None else {t.encode(): _caller(t, access) for t, access in tokens.items()}
 
-    def principal(self, metadata: Mapping[str, str | bytes]) -> str:
-        """The caller's principal.
+    def caller(self, metadata: Mapping[str, str | bytes]) -> Caller:
+        """Whom the call's token stands for.
 
         Raises
         ------
         TokenInvalid
-            The token is missing or another one.
+            The token is missing or none of those known.
         """
-        if self._expected is None:
-            return self._principal
+        if self._callers is None:
+            return ANYONE
         given = metadata.get("authorization", "")
-        if not hmac.compare_digest(given.encode() if isinstance(given, str) else given, self._expected):
+        given = given.encode() if isinstance(given, str) else given
+        known = [who for token, who in self._callers.items() if hmac.compare_digest(given, b"Bearer " + token)]
+        if not known:
             raise TokenInvalid("The call carries no valid token. Send metadata 'authorization: Bearer <token>'.")
-        return self._principal
+        return known[0]
+
+
+def _caller(token: str, access: Collection[Access]) -> Caller:
+    return Caller.with_access(f"token-{hashlib.sha256(token.encode()).hexdigest()[:12]}", access)

@@ -4,6 +4,7 @@
     wall          whatever fails inside leaves as a status with details
     auth          who calls
     audit         that they called, and how it ended
+    access        their token allows the RPC
     offer         the server claims the RPC's profile and capability
     validation    the request keeps to the schema
     servicer
@@ -27,7 +28,7 @@ from google.protobuf.message import Message
 from bridge import logs
 from bridge.errors import CapabilityMissing
 from bridge.server.audit import Audit
-from bridge.server.auth import PRINCIPAL, Auth
+from bridge.server.auth import CALLER, Auth
 from bridge.server.free_text import clean
 from bridge.server.limits import Envelope
 from bridge.server.offer import Offer
@@ -95,9 +96,10 @@ class Gate(Interceptor):
         correlation_id = _correlation_id(metadata)
         with logs.correlated(correlation_id), structlog.contextvars.bound_contextvars(method=offer.method):
             async with exception_wall(context, correlation_id):
-                principal = self._auth.principal(metadata)
-                PRINCIPAL.set(principal)
-                with self._audit.entry(offer.method, request, principal, correlation_id):
+                caller = self._auth.caller(metadata)
+                CALLER.set(caller)
+                with self._audit.entry(offer.method, request, caller.principal, correlation_id):
+                    caller.require(offer.access, offer.method)
                     self._require_offered(offer)
                     require_valid(request)
                     yield

@@ -1,7 +1,7 @@
 """What the schema says about each RPC, against what this server claims.
 
-The one idea: profile and capability of an RPC stand in the schema as method options, so one table over all services
-tells which RPCs a server answers and which are UNIMPLEMENTED. PLANNER includes READER, AUTHOR includes PLANNER.
+The one idea: profile, access and capability of an RPC stand in the schema as method options, so one table over all services
+tells which RPCs a server answers, for whom, and which are UNIMPLEMENTED. PLANNER includes READER, AUTHOR includes PLANNER.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
-from bridge.model import Profile
+from bridge.model import Access, Profile
 from bridge.tps.v1 import options_pb2
 
 INCLUDES: Mapping[Profile, Sequence[Profile]] = {
@@ -30,6 +30,8 @@ class Offer:
     """``Service/Method``, as audit and logs name it."""
     profile: Profile | None
     """None: part of every server."""
+    access: Access
+    """What the caller's token must allow."""
     capability: str
     """Empty: none needed."""
     claimed: bool
@@ -53,6 +55,7 @@ def _offer(service: ServiceDescriptor, method: MethodDescriptor, claimed: frozen
     return Offer(
         method=f"{service.name}/{method.name}",
         profile=profile,
+        access=Access(options.Extensions[options_pb2.access]),
         capability=options.Extensions[options_pb2.capability],
         claimed=profile is None or profile in claimed,
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from bridge import model
+from bridge import logs, model
 from bridge.backend import Monitor
 from bridge.errors import BridgeError, NotFound, OperationCancelled, OperationInProgress, QuotaExceeded
 from bridge.model import OperationState as State
@@ -206,7 +206,7 @@ class Operations:
             except BridgeError as error:
                 self._move(entry, Event.FAIL, error_reason=error.reason, error_message=error.message)
             except Exception:
-                log.exception("operation failed unexpectedly")
+                log.error("operation failed unexpectedly", stack=logs.traceback_text())
                 self._move(entry, Event.FAIL, error_reason="INTERNAL", error_message=_unexpected())
             else:
                 self._move(entry, Event.STOP if _was_stopped(result) else Event.SUCCEED, result=result)

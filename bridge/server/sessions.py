@@ -15,10 +15,11 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from bridge import SPEC_VERSION, model
+from bridge import SPEC_VERSION, logs, model
 from bridge.backend import Backend
 from bridge.errors import NotFound, NotWorkingCopy, ReadOnly, SessionConflict, SessionExpired
 from bridge.model import ChangeKind
+from bridge.server.auth import Caller
 from bridge.server.clock import Clock
 from bridge.server.journal import Journal
 from bridge.server.operations import Operations
@@ -113,7 +114,7 @@ class Sessions:
             self._journal.end_session(record.name, self._clock(), "SERVER_ENDED")
 
     async def open(
-        self, patient: str, mode: model.SessionMode, client: model.ClientInfo, lease_s: float, principal: str
+        self, patient: str, mode: model.SessionMode, client: model.ClientInfo, lease_s: float, caller: Caller
     ) -> LiveSession:
         """Take a lease on a patient.
 
@@ -121,6 +122,8 @@ class Sessions:
         ------
         ReadOnly
             The server does not write.
+        NotAllowed
+            The caller may not.
         SessionConflict
             Another read-write session holds the patient; its expiry is in the metadata.
         NotFound
@@ -131,11 +134,14 @@ class Sessions:
             raise ReadOnly(
                 "This server is read-only. Open the session READ_ONLY, or have it started with `serve --writable`."
             )
+        if writes:
+            caller.require(model.Access.WRITE, "a READ_WRITE session")
         await self.expire()
         if writes:
             self._require_unheld(patient)
         name = f"sessions/{uuid.uuid4().hex}"
-        session = LiveSession(name, patient, mode, client, principal, self._clock() + timedelta(seconds=lease_s))
+        expires = self._clock() + timedelta(seconds=lease_s)
+        session = LiveSession(name, patient, mode, client, caller.principal, expires)
         self._live[name] = session  # before the first await, so that no other can take the patient meanwhile
         try:
             await self._tps.call(lambda: self._take(patient, writes))
@@ -246,7 +252,11 @@ class Sessions:
                     await self._tps.call(lambda: self._backend.discard(session.patient))
         except Exception:
             # Until the discard succeeds, what is uncommitted stays hidden and the patient held.
-            log.exception("the TPS could not discard; the next sweep tries again", session=session.name)
+            log.error(
+                "the TPS could not discard; the next sweep tries again",
+                session=session.name,
+                stack=logs.traceback_text(),
+            )
             session.expires, session.ending = self._clock(), None
             return
         del self._live[session.name]

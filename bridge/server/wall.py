@@ -16,6 +16,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
+from bridge import logs
 from bridge.errors import BridgeError, FieldViolation, ServerFault
 from bridge.server.free_text import visible
 
@@ -40,7 +41,7 @@ async def exception_wall(context: Context, correlation_id: str) -> AsyncIterator
     except grpc.aio.AbortError:
         raise
     except Exception:
-        log.exception("unexpected failure")
+        log.error("unexpected failure", stack=logs.traceback_text())
         await refuse(context, _unexpected(correlation_id), correlation_id)
 
 

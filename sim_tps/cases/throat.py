@@ -14,7 +14,6 @@ from sim_tps.cases.tissue import Build, Hu
 
 CRICOID_Z = -158.0
 """Lower end of larynx and pharynx; trachea and oesophagus begin."""
-THYROID_TOP_Z = -120.0
 BOTTOM_Z = -275.0
 
 

@@ -31,7 +31,6 @@ class Hu:
     BLOOD = 45.0
     MUSCLE = 52.0
     LIVER = 58.0
-    CARTILAGE = 130.0
     SPONGIOSA = 230.0
     DIPLOE = 480.0
     CORTEX = 1150.0

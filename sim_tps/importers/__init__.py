@@ -42,6 +42,6 @@ def import_patient(path: str | Path, *, id: str | None = None, series_uid: str |
         raise BadInput(f"{path}: no such file or folder.")
     if path.suffix.lower() == ".npz":
         if series_uid is not None:
-            raise BadInput(f"{path.name}: an npz file has no series; leave series_uid out.")
+            raise BadInput(f"{path.name}: an npz file has no series; leave series_uid (--series) out.")
         return import_npz(path, id=id)
     raise BadInput(f"{path.name}: expected a folder of DICOM files or an .npz file; for DICOM give the whole folder.")

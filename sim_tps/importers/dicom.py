@@ -120,7 +120,7 @@ def _one_series(folder: Path, images: Sequence[DicomFile], series_uid: str | Non
         return series[series_uid]
     if len(series) > 1:
         raise BadInput(
-            f"{folder.name}: {len(series)} CT series, expected one: {listed}. Name the planning CT's series_uid, or "
+            f"{folder.name}: {len(series)} CT series, expected one: {listed}. Choose one (series_uid, --series), or "
             "take the others out of the folder."
         )
     return next(iter(series.values()))

@@ -12,7 +12,6 @@ from sim_tps.importers.dicom_file import DicomFile
 from sim_tps.patient import Finding, ReferenceDose
 
 GRID_TOLERANCE_MM = 0.01
-CGY = "CGY"
 
 
 def reference_dose(

@@ -73,7 +73,10 @@ def check_objective(objective: Objective) -> None:
         if objective.type in types and (number is None or not low <= number <= high):
             raise BadInput(f"{name}: {attribute} is {number}, expected {low:g} to {high:g}.")
     if objective.type in _EUD and objective.a == 0.0:
-        raise BadInput(f"{name}: a is 0, expected 1 (the mean) to 100 for an upper, -100 to -1 for a lower limit.")
+        raise BadInput(
+            f"{name}: a is 0, expected -100 to 100 without 0; 1 is the mean, large leans to the hottest, negative to "
+            "the coldest parts."
+        )
 
 
 def _upper(dose: Doses, limit: float | Doses, weight: Doses, excused: float = 0.0) -> tuple[float, Doses]:

@@ -63,7 +63,7 @@ def plan(client: Client, protocol: LoadedProtocol, planner: Planner, folder: Pat
     case = client.patients()[0].name
     progress: list[Progressed] = []
     path = folder / "trace.jsonl"
-    with Trace(path) as trace, client.session(case) as session:
+    with Trace(path) as trace, client.session(case, model.SessionMode.READ_WRITE) as session:
         result = run(
             client,
             session,

@@ -23,6 +23,7 @@ def test_examples_are_read_back_as_written(text: str) -> None:
         ("Dmax", "Max[Gy]"),
         ("Dmean", "Mean[Gy]"),
         ("D95", "D95%[Gy]"),
+        ("D10", "D10%[Gy]"),
         ("V20", "V20Gy[%]"),
         ("D0.03cc", "D0.03cc[Gy]"),
         ("Median[Gy]", "D50%[Gy]"),
@@ -67,6 +68,8 @@ def test_index_uses_the_prescription_as_reference_dose() -> None:
         ("V2000Gy[%]", "looks like cGy; write Gy"),
         ("V2000cGy[%]", "V20Gy"),
         ("D120%[Gy]", "0 to 100"),
+        ("D0.03[Gy]", r"write D0\.03cc\[Gy\] for cm³, or D0\.03%\[Gy\] for percent"),
+        ("DC0.5", r"write DC0\.5cc\[Gy\]"),
         ("CI Paddik", "CI Paddick"),
     ],
 )

@@ -81,6 +81,22 @@ def test_unknown_name_lists_what_there_is() -> None:
         ("priority: 40}", "priority: .nan}", 21, "found nan"),
         ("acceptable: 47", "acceptable: 52", 17, "stricter than the goal"),
         ("rank: 1}\nobjectives", "rank: 4}\nobjectives", 18, "found 4"),
+        ("fractions: 5", 'fractions: "5"', 5, "valid integer (found '5')"),
+        ("dose_gy: 45,", 'dose_gy: "45",', 21, "valid number (found '45')"),
+        ("dose_gy: 45,", "dose_gy: true,", 21, "valid number (found True)"),
+        ("rank: 1}\nobjectives", "rank: true}\nobjectives", 18, "valid integer (found True)"),
+        ("by_mm: 5", "by_mm: .inf", 16, "finite number (found inf)"),
+        ("at_most: 2", "at_most: .nan", 25, "finite number (found nan)"),
+        ("gantry_deg: [0,", "gantry_deg: [.nan,", 9, "finite number (found nan)"),
+        ("beams:\n", "dose_grid_mm: 1e-9\n  beams:\n", 8, "valid number (found '1e-9')"),
+        ("beams:\n", "dose_grid_mm: 1.0e-9\n  beams:\n", 8, "greater than or equal to 0.5"),
+        ("beams:\n", "beamlet_mm: 100\n  beams:\n", 8, "less than or equal to 20"),
+        ("priority: 40}", "priority: 40, priority_bounds: [-5, 100]}", 22, "greater than or equal to 0 (found -5)"),
+        ("priority: 40}", "priority: 40, priority_bounds: [0, 1.0e+6]}", 22, "less than or equal to 1000"),
+        ("priority: 40}", "priority: 40, dose_bounds_gy: [40, true]}", 22, "valid number (found True)"),
+        ("percent: 95, dose_gy: 50}", "percent: 95, dose_gy: 150}", 6, "too far from the 50 Gy prescribed to 'PTV'"),
+        ("percent: 95, dose_gy: 50}", "percent: 95, dose_gy: 39}", 6, "write a dose within 20 %"),
+        ("title: Demo", "title: De\x07mo", 2, "the character '\\x07' may not stand in YAML"),
         ("from_mm: 3, to_mm: 10", "from_mm: 10, to_mm: 3", 15, "a ring runs outwards"),
         ("type: upper", "type: uper", 21, "'upper'"),
         ("  Core: {}", "  Core: {}\n  Core: {}", 14, "stands already in line 13"),
@@ -95,6 +111,23 @@ def test_bad_value_is_refused_where_it_stands(old: str, new: str, line: int, wor
     message = refusal(MINIMAL.replace(old, new))
     assert message.startswith(f"site.yaml:{line}: ")
     assert words in message
+
+
+def test_a_file_that_is_not_utf_8_is_refused_where_it_is_not(tmp_path: Path) -> None:
+    """An umlaut saved as Latin-1 is told with file and line, not as a traceback of the decoder."""
+    path = tmp_path / "latin.yaml"
+    path.write_bytes(MINIMAL.replace("title: Demo", "title: Schädel").encode("latin-1"))
+    with pytest.raises(ProtocolError, match=r"latin\.yaml:2: the byte 0xe4 is not UTF-8"):
+        protocols.load(path)
+
+
+def test_pairs_and_whole_numbers_are_read_as_they_are_meant(tmp_path: Path) -> None:
+    """Strictness leaves what YAML writes naturally: 45 for a dose, a list of two for bounds, a coverage point near by."""
+    text = MINIMAL.replace("priority: 40}", "priority: 40, dose_bounds_gy: [40, 48], priority_bounds: [0, 90]}")
+    protocol = protocols.read(text.replace("percent: 95, dose_gy: 50", "percent: 50, dose_gy: 58"), "f").protocol
+    assert protocol.objectives[1].dose_bounds_gy == (40.0, 48.0)
+    assert protocol.objectives[1].priority_bounds == (0.0, 90.0)
+    assert protocol.normalise.dose_gy == 58.0
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -11,7 +11,7 @@ from matplotlib import image as mpl_image
 from run_builder import GRID, HOT_SPOT_MM, make_run
 
 from agent.records import GoalResult, GoalStatus
-from agent.report.anatomy import hot_spot, overlaps
+from agent.report.anatomy import hot_spot, overlap_percent
 from agent.report.dvh_plot import goal_mark
 from agent.report.page import colours_of, prescription_gy
 from agent.report.palette import structure_colours
@@ -72,9 +72,9 @@ def test_overlap_is_counted_voxel_by_voxel() -> None:
     assert run.volumes is not None
     z, y, x = np.meshgrid(*(GRID.origin_mm[a] + 4.0 * np.arange(GRID.size[a]) for a in (2, 1, 0)), indexing="ij")
     gland, target = (x - 24) ** 2 + y**2 + z**2 <= 100, x**2 + y**2 + z**2 <= 324
-    found = overlaps(run.volumes, run.result.structures)
+    found = overlap_percent(run.volumes, run.result.structures)
     assert list(found) == ["Parotid_L"]
-    assert found["Parotid_L"].percent_of_organ == pytest.approx(100.0 * (gland & target).sum() / gland.sum())
+    assert found["Parotid_L"] == pytest.approx(100.0 * (gland & target).sum() / gland.sum())
 
 
 def test_a_close_up_stays_in_the_image() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge import convert
 from bridge.errors import SessionExpired
-from bridge.server.auth import PRINCIPAL
+from bridge.server.auth import CALLER
 from bridge.server.commit import commit, confirm, look
 from bridge.server.desk import Desk
 from bridge.server.sessions import LiveSession
@@ -41,9 +41,7 @@ class SessionServicer(session_service_pb2_grpc.SessionServiceServicer):
 
         async def open_session() -> OpenSessionResponse:
             self._desk.require_open()
-            session = await self._desk.sessions.open(
-                request.patient, mode, client, request.lease_s, principal=PRINCIPAL.get()
-            )
+            session = await self._desk.sessions.open(request.patient, mode, client, request.lease_s, CALLER.get())
             return OpenSessionResponse(session=_to_wire(session))
 
         return await self._desk.replay.once(request.request_id, request, OpenSessionResponse, open_session)

@@ -20,6 +20,8 @@ violations at once. These hold without any option:
      to check; their violations are reported in the same way.
 
 Extension numbers 50100 to 50199 are used in each of FieldOptions, OneofOptions and MethodOptions.
+
+For research. Not for clinical use without the site's own commissioning.
 """
 
 import builtins
@@ -162,7 +164,7 @@ class _AccessEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTyp
     ACCESS_PRIORITY: _Access.ValueType  # 2
     """Change the priority of an objective that exists, and nothing else. WRITE includes it."""
     ACCESS_WRITE: _Access.ValueType  # 3
-    """Change working copies inside a read-write session, and control operations."""
+    """Change working copies inside a read-write session, and control operations. Includes READ and PRIORITY."""
     ACCESS_CONFIRM: _Access.ValueType  # 4
     """Confirm changes before they are saved: for a person. WRITE does not include it."""
 
@@ -176,7 +178,7 @@ ACCESS_READ: Access.ValueType  # 1
 ACCESS_PRIORITY: Access.ValueType  # 2
 """Change the priority of an objective that exists, and nothing else. WRITE includes it."""
 ACCESS_WRITE: Access.ValueType  # 3
-"""Change working copies inside a read-write session, and control operations."""
+"""Change working copies inside a read-write session, and control operations. Includes READ and PRIORITY."""
 ACCESS_CONFIRM: Access.ValueType  # 4
 """Confirm changes before they are saved: for a person. WRITE does not include it."""
 global___Access = Access

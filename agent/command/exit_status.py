@@ -1,0 +1,24 @@
+"""With which status `beamwright` ends; a script reads the outcome of a run from it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses; those of `plan` tell how the run came out."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    GOAL_MISSED = 3
+    INTERRUPTED = 130
+
+
+MEANING = (
+    f"Exit status of plan: {ExitStatus.OK:d} every rank-1 goal that can be evaluated is met or acceptable; "
+    f"{ExitStatus.GOAL_MISSED:d} a plan was made, but a rank-1 goal is missed; {ExitStatus.USAGE:d} the command was not "
+    f"understood; {ExitStatus.FAILED:d} it failed; {ExitStatus.INTERRUPTED:d} it was interrupted (the best plan so far "
+    "is written when there is one)."
+)
+"""The statuses as `--help` tells them."""
