@@ -122,7 +122,8 @@ def parse_metric(text: str) -> Metric:
     Raises
     ------
     MetricError
-        Not a metric, a share without the unit it needs, a unit it cannot have, or a dose that looks like cGy; the message names the nearest right form.
+        Not a metric, a share without the unit it needs, a unit it cannot have, or a dose that looks like cGy; the
+        message names the nearest right form.
     """
     written = _ALIASES.get(text.strip(), text.strip())
     if written in _INDICES:
@@ -183,7 +184,9 @@ def _dose_at(text: str, match: re.Match[str]) -> Metric:
     volume, share = float(match["number"]), match["share"] or "%"
     if match["share"] is None and volume < 1.0:
         written = f"{match['letter']}{match['number']}"
-        raise MetricError(f"{text!r} does not say of what; write {written}cc[Gy] for cm³, or {written}%[Gy] for percent.")
+        raise MetricError(
+            f"{text!r} does not say of what; write {written}cc[Gy] for cm³, or {written}%[Gy] for percent."
+        )
     if share == "%" and volume > 100.0:
         raise MetricError(f"{text!r} asks for {volume:g} % of a structure; the share is 0 to 100 %.")
     unit = _dose_unit(text, match["unit"])

@@ -41,6 +41,8 @@ class ReferencePlan:
     label: str
     dose: model.DoseInfo
     dvhs: Mapping[str, model.Dvh]
+    prescription_note: str = ""
+    """The prescription found in the patient's own data, in words; empty where there is none."""
 
 
 class Reader(Protocol):
@@ -49,6 +51,7 @@ class Reader(Protocol):
     def image(self, patient: str) -> model.Volume: ...
     def dose(self, plan: str) -> model.Volume: ...
     def mask(self, structure: str) -> model.Volume: ...
+    def patients(self) -> Iterable[model.Patient]: ...
     def plans(self, patient: str) -> Iterable[model.Plan]: ...
     def dvh(self, plan: str, structure: str) -> model.Dvh: ...
 
@@ -69,7 +72,9 @@ def fetch_reference(reader: Reader, patient: str, structures: Iterable[model.Str
     for plan in reader.plans(patient):
         if plan.dose.kind is model.DoseKind.IMPORTED:
             shown = [s for s in structures if not s.empty and s.role not in _NOT_DRAWN]
-            return ReferencePlan(plan.label, plan.dose, {s.label: reader.dvh(plan.name, s.name) for s in shown})
+            dvhs = {s.label: reader.dvh(plan.name, s.name) for s in shown}
+            note = next((each.prescription_note for each in reader.patients() if each.name == patient), None)
+            return ReferencePlan(plan.label, plan.dose, dvhs, (note or "").rstrip("."))
     return None
 
 

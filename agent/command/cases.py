@@ -61,6 +61,11 @@ class Request:
         return self.endpoint is None and not self.is_built_in and Path(self.case).exists()
 
     @property
+    def is_passing(self) -> bool:
+        """The patient is on a server that is started for this run and forgets it afterwards."""
+        return self.is_built_in or self.is_file
+
+    @property
     def title(self) -> str:
         """The case as the report names it."""
         if self.is_file:
@@ -81,9 +86,16 @@ def check_words(request: Request) -> None:
             )
         if not request.is_built_in and not request.is_file and _looks_like_path(request.case):
             raise UsageError(f"there is no file or folder {request.case!r}.")
+        if request.commit and request.is_passing:
+            raise UsageError(
+                "--commit saves on a server that stays: give --endpoint, or import the patient and name it. The TPS "
+                f"started for {request.case!r} forgets everything at the end; the plan is in the run folder all the same."
+            )
         return
     if request.seed is not None:
-        raise UsageError(f"--seed makes a built-in case; the server at {request.endpoint} plans only patients it holds.")
+        raise UsageError(
+            f"--seed makes a built-in case; the server at {request.endpoint} plans only patients it holds."
+        )
     if Path(request.case).exists() or _looks_like_path(request.case):
         raise UsageError(
             f"{request.case!r} is a path on this machine, and the server at {request.endpoint} plans only patients it "
@@ -120,14 +132,14 @@ def patient_on_server(request: Request, folder: Path) -> Iterator[OnServer]:
             client = stack.enter_context(connect(request.endpoint, token))
             yield OnServer(client, find_patient(request.case, client.patients()))
             return
-        passing = request.is_built_in or request.is_file
-        with console.waiting(f"starting a simulated TPS{' and reading the patient' if passing else ''}"):
+        reading = " and reading the patient" if request.is_passing else ""
+        with console.waiting(f"starting a simulated TPS{reading}"):
             server = stack.enter_context(
                 launch(
                     Path(request.case) if request.is_file else None,
                     case=request.case if request.is_built_in else None,
                     seed=request.seed,
-                    keep_nothing=passing,
+                    keep_nothing=request.is_passing,
                     log=folder / SERVER_LOG,
                 )
             )
@@ -142,7 +154,8 @@ def find_patient(case: str, patients: Sequence[model.Patient]) -> str:
         if case in (patient.name, patient.name.removeprefix("patients/"), patient.label):
             return patient.name
     ids = [patient.name.removeprefix("patients/") for patient in patients]
-    close = difflib.get_close_matches(case, [*ids, *BUILT_IN_PROTOCOL], n=1)
+    known = [name for name in (*ids, *BUILT_IN_PROTOCOL) if name != case]
+    close = difflib.get_close_matches(case, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     there = (
         f"patients there are {', '.join(ids)}" if ids else "there are no patients; bring one in with beamwright import"

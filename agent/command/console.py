@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from rich import progress as rich_progress
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from agent.command.doctor import Check, Health
 from agent.command.exit_status import ExitStatus
@@ -75,6 +77,14 @@ def waiting(what: str) -> Iterator[None]:
         yield
 
 
+class _Clock(rich_progress.ProgressColumn):
+    """Time since the run began; rich's own stands still once a step has come to 100 %."""
+
+    def render(self, task: rich_progress.Task) -> Text:
+        began = task.get_time() if task.start_time is None else task.start_time
+        return Text(str(timedelta(seconds=int(task.get_time() - began))), style="progress.elapsed")
+
+
 class Progress:
     """Live progress of one run: what happens now, and one line for every attempt that is done."""
 
@@ -85,7 +95,7 @@ class Progress:
             rich_progress.SpinnerColumn(),
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(bar_width=24),
-            rich_progress.TimeElapsedColumn(),
+            _Clock(),
             console=self._console,
             transient=True,
         )
@@ -154,7 +164,7 @@ def show_outcome(run: Run, page: Path) -> None:
     for goal in result.best_attempt.goals:
         if goal.status is GoalStatus.NOT_EVALUABLE:
             out.print(f"[dim]Not evaluable: {escape(tables.goal_text(goal))}, {escape(goal.note)}[/dim]")
-    out.print(f"Highest dose: {escape(hottest(run))}")
+    out.print(f"Hottest point of the dose grid: {escape(hottest(run))}")
     for conflict in result.conflicts:
         out.print(_conflict(conflict))
     out.print(f"{escape(_ended(result))}")
@@ -289,7 +299,10 @@ def agreed(pending: model.PendingChanges) -> bool:
     out.print("To be saved on the server:")
     for change in pending.changes:
         out.print(f"  {escape(change.summary)}  [dim]{escape(change.resource)}[/dim]")
-    return typer.confirm("Save these changes?", default=False)
+    try:
+        return typer.confirm("Save these changes?", default=False)
+    except typer.Abort:  # nobody there to answer
+        return False
 
 
 def _say_intended_use(out: Console) -> None:

@@ -17,8 +17,8 @@ class ExitStatus(IntEnum):
 
 MEANING = (
     f"Exit status of plan: {ExitStatus.OK:d} every rank-1 goal that can be evaluated is met or acceptable; "
-    f"{ExitStatus.GOAL_MISSED:d} a plan was made, but a rank-1 goal is missed; {ExitStatus.USAGE:d} the command was not "
-    f"understood; {ExitStatus.FAILED:d} it failed; {ExitStatus.INTERRUPTED:d} it was interrupted (the best plan so far "
-    "is written when there is one)."
+    f"{ExitStatus.GOAL_MISSED:d} a plan was made, but a rank-1 goal is missed; {ExitStatus.USAGE:d} the command was "
+    f"not understood; {ExitStatus.FAILED:d} it failed; {ExitStatus.INTERRUPTED:d} it was interrupted (the best plan so "
+    "far is written when there is one)."
 )
 """The statuses as `--help` tells them."""

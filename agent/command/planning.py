@@ -17,7 +17,15 @@ from types import FrameType
 
 from agent import run_folder, trace
 from agent.command import console
-from agent.command.cases import OnServer, Request, UsageError, check_words, guess_protocol, load_protocol, patient_on_server
+from agent.command.cases import (
+    OnServer,
+    Request,
+    UsageError,
+    check_words,
+    guess_protocol,
+    load_protocol,
+    patient_on_server,
+)
 from agent.command.exit_status import ExitStatus
 from agent.goals import success
 from agent.loop import Budget, RunError, run
@@ -47,7 +55,9 @@ def plan_case(request: Request) -> ExitStatus:
     except (UsageError, ProtocolError, MetricError, RunFolderError) as error:
         return console.refuse(str(error), ExitStatus.USAGE)
     except errors.TokenInvalid as error:
-        return console.refuse(f"{error} Give --token-file; the server names the file when it starts.", ExitStatus.FAILED)
+        return console.refuse(
+            f"{error} Give --token-file; the server names the file when it starts.", ExitStatus.FAILED
+        )
     except (PreparationError, RunError, LaunchFailed, errors.BridgeError) as error:
         return console.refuse(str(error), ExitStatus.FAILED)
     except KeyboardInterrupt:
@@ -77,9 +87,7 @@ def _plan(request: Request) -> ExitStatus:
     return exit_status(finished.result)
 
 
-def _carried_out(
-    request: Request, there: OnServer, session: Session, protocol: LoadedProtocol, folder: Path
-) -> Run:
+def _carried_out(request: Request, there: OnServer, session: Session, protocol: LoadedProtocol, folder: Path) -> Run:
     """Plan, and leave the run and its report in the folder."""
     budget = Budget(seconds=request.max_seconds)
     if request.max_attempts is not None:
@@ -181,6 +189,8 @@ def _commit(session: Session) -> None:
         session.confirm(pending.digest, reason="confirmed at the terminal")
         session.commit(pending.digest, reason="beamwright plan --commit")
         console.say("Saved on the server.")
+    else:
+        console.say("Not saved; the plan is gone from the server, and in the run folder all the same.")
 
 
 @contextmanager

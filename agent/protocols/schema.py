@@ -36,7 +36,7 @@ Rank = Annotated[int, Field(ge=1, le=3)]
 
 
 class Section(BaseModel):
-    """Base of all parts: frozen; an unknown key, a number in quotes, a truth value for a number, or .inf is an error."""
+    """Base of all parts: frozen; nothing is coerced, and an unknown key or a number that is not finite is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -205,7 +205,7 @@ class ObjectiveRule(Section):
     volume_percent: Percent | None = None
     """``lower`` and ``upper`` only: at least / at most this share of the structure gets the dose."""
     priority: Priority
-    dose_bounds_gy: tuple[DoseGy, DoseGy] | None = Field(default=None, strict=False)
+    dose_bounds_gy: tuple[DoseGy, DoseGy] | None = Field(default=None, strict=False)  # the file has a list, no tuple
     """Absent: a target's doses within 6 % of ``dose_gy``, everything else from 30 % to 115 % of it."""
     priority_bounds: tuple[Priority, Priority] = Field(default=(0.0, 1000.0), strict=False)
 

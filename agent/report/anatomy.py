@@ -9,12 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 
+from agent.report.planes import INSIDE
 from agent.volumes import Volumes, axes_mm
 from bridge import model
-
-INSIDE = 0.5
-"""A point belongs to a structure when at least half of what lies there does."""
-
 
 @dataclass(frozen=True)
 class HotSpot:
@@ -57,6 +54,15 @@ def value_at(volume: model.Volume, position_mm: model.Vector) -> float:
         return 0.0
     sample = RegularGridInterpolator((z, y, x), volume.values, bounds_error=False, fill_value=0.0)
     return float(sample(np.array([position_mm[::-1]])).item())
+
+
+def in_brain(volumes: Volumes, structures: Sequence[model.Structure]) -> bool:
+    """All targets have their centres in the brain."""
+    brain = next((volumes.masks.get(s.label) for s in structures if s.tg263_name == "Brain"), None)
+    targets = [s for s in structures if s.role is model.StructureRole.TARGET and s.centre_mm is not None]
+    if brain is None or not targets:
+        return False
+    return all(value_at(brain, s.centre_mm) >= INSIDE for s in targets if s.centre_mm is not None)
 
 
 def overlap_percent(volumes: Volumes, structures: Sequence[model.Structure]) -> dict[str, float]:

@@ -19,18 +19,17 @@ from markupsafe import Markup
 from agent.goals import success
 from agent.records import Attempt, GoalResult, GoalStatus, RunResult
 from agent.report import tables
-from agent.report.anatomy import HotSpot, hot_spot, overlap_percent
+from agent.report.anatomy import HotSpot, hot_spot, in_brain, overlap_percent
 from agent.report.dvh_plot import Curves, dvh_figure
 from agent.report.palette import STATUS_SIGN, STATUS_WORD, structure_colours
-from agent.report.pictures import Scene, planes_png
-from agent.report.planes import around_targets, close_up
+from agent.report.pictures import BRAIN, SOFT_TISSUE, Scene, Window, planes_png
+from agent.report.planes import ORIENTATIONS, around_body, close_up
 from agent.run_folder import REPORT, Run, read, write_bytes, write_text
 from agent.wording import counted
 from bridge import INTENDED_USE, model
 
 TEMPLATES = Path(__file__).parent / "templates"
 PICTURES = "pictures"
-_OVERVIEW_MARGIN_MM = 80.0
 
 DOSE_KIND_TEXT: Mapping[model.DoseKind, str] = {
     model.DoseKind.NONE: "The plan has no dose.",
@@ -128,7 +127,7 @@ def dvh(run: Run, image_format: str) -> bytes:
     best, colours = run.result.best_attempt, colours_of(run)
     drawn = [Curves(f"plan (attempt {best.number})", tables.curves(best, run.result), "-")]
     if run.reference is not None:
-        drawn.append(Curves(run.reference.label, run.reference.dvhs, "--"))
+        drawn.append(Curves(f"imported: {run.reference.label}", run.reference.dvhs, "--"))
     goals = [replace(goal, structure=tables.label_of(goal.structure, run.result)) for goal in best.goals]
     return dvh_figure(drawn, goals, colours, target_labels(run.result), prescription_gy(run.result), image_format)
 
@@ -144,12 +143,13 @@ def _pictures(run: Run) -> list[Picture]:
     result, volumes = run.result, run.volumes
     colours = colours_of(run)
     drawn = [s for s in result.structures if s.label in volumes.masks and s.label in colours]
-    scene = Scene(volumes, drawn, colours, prescription_gy(result))
+    scene = Scene(volumes, drawn, colours, prescription_gy(result), _window(run))
     spot = hot_spot(volumes, result.structures, result.best_attempt.dose)
     pictures = []
     if result.beams:
         isocentre = result.beams[0].isocentre_mm
-        box = around_targets(volumes, drawn, isocentre, _OVERVIEW_MARGIN_MM)
+        body = next((volumes.masks[s.label] for s in drawn if s.role is model.StructureRole.EXTERNAL), None)
+        boxes = [around_body(volumes, body, each, isocentre[each.normal]) for each in ORIENTATIONS]
         where = tables.position(isocentre)
         pictures.append(
             Picture(
@@ -157,20 +157,25 @@ def _pictures(run: Run) -> list[Picture]:
                 "Through the isocentre",
                 f"({where}).",
                 f"Axial, coronal and sagittal CT through the isocentre ({where}) with contours and isodose lines.",
-                planes_png(scene, isocentre, box),
+                planes_png(scene, isocentre, boxes),
             )
         )
     words = hot_spot_text(spot, prescription_gy(result))
     pictures.append(
         Picture(
             "hot-spot.png",
-            "Through the hot spot:",
+            "Through the hottest point of the dose grid:",
             words,
             f"Axial, coronal and sagittal CT through the highest dose with contours and isodose lines. {words}",
-            planes_png(scene, spot.position_mm, close_up(volumes, drawn, spot.position_mm)),
+            planes_png(scene, spot.position_mm, [close_up(volumes, drawn, spot.position_mm)] * len(ORIENTATIONS)),
         )
     )
     return pictures
+
+
+def _window(run: Run) -> Window:
+    """Narrow where all targets lie in the brain, so that grey and white matter differ; else for soft tissue."""
+    return BRAIN if run.volumes is not None and in_brain(run.volumes, run.result.structures) else SOFT_TISSUE
 
 
 def hot_spot_text(spot: HotSpot, prescription: float) -> str:
@@ -212,7 +217,10 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "no_pictures": "The TPS does not stream volumes, so there is nothing to draw.",
         "prescription": f"{tables.number(prescription_gy(result))} Gy",
         "dvh": {"uri": data_uri(dvh(run, "svg"), "image/svg+xml"), "alt": _dvh_alt(run)},
-        "reference": run.reference.label if run.reference else "",
+        "reference": run.reference,
+        "window": _window(run),
+        "synthetic": next((f.message for f in result.findings if f.code == _SYNTHETIC), ""),
+        "external_max": _external_max(run),
         "attempts": [_attempt(attempt) for attempt in result.attempts],
         "history": [
             {
@@ -267,7 +275,7 @@ def _cards(result: RunResult) -> list[dict[str, str]]:
         {"value": str(counts[GoalStatus.ACCEPTABLE]), "name": "acceptable"},
         {"value": str(counts[GoalStatus.MISSED]), "name": f"missed (first attempt: {before[GoalStatus.MISSED]})"},
         {"value": str(counts[GoalStatus.NOT_EVALUABLE]), "name": "not evaluable"},
-        {"value": tables.gy(result.best_attempt.dose.max_gy), "name": "highest dose"},
+        {"value": tables.gy(result.best_attempt.dose.max_gy), "name": "hottest point of the dose grid"},
         {
             "value": f"{result.seconds:.0f} s",
             "name": f"for {counted(len(result.attempts), 'attempt')}, {counted(result.tps_calls, 'TPS call')}",
@@ -304,6 +312,17 @@ def hottest(run: Run) -> str:
     if info.max_gy is None:
         return "not told by the TPS"
     return f"{info.max_gy:.1f} Gy ({100 * info.max_gy / prescribed:.1f} %), at {tables.position(info.max_position_mm)}"
+
+
+_SYNTHETIC = "synthetic-patient"
+"""Code of the finding by which a TPS says that a patient was made by a program."""
+
+
+def _external_max(run: Run) -> str:
+    """The maximum that goals and DVH give for the whole patient; empty where there is no such curve."""
+    shown = tables.curves(run.result.best_attempt, run.result)
+    bodies = [s.label for s in run.result.structures if s.role is model.StructureRole.EXTERNAL and s.label in shown]
+    return tables.gy(shown[bodies[0]].max_gy) if bodies else ""
 
 
 def _grid(grid: model.Grid | None) -> str:

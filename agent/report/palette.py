@@ -1,13 +1,18 @@
 """Colours that mean the same on every page: structures, isodoses, goal statuses.
 
-The one idea: an organ keeps its colour from case to case, in the planes, the DVH and the tables. Structure colours are
-mid-toned so that they read on a dark CT and on white paper; targets are warm, organs are not.
+The one idea: three families that cannot be taken for each other. Targets are red to orange, isodoses run from blue to
+yellow, organs have what is left, each its own within a patient and as far as possible the same from case to case.
+Structure colours are mid-toned, so that they read on a dark CT and on white paper.
 """
 
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterable, Mapping
+
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 
 from agent.records import GoalStatus
 from bridge import model
@@ -25,44 +30,62 @@ STATUS_WORD: Mapping[GoalStatus, str] = {
     GoalStatus.NOT_EVALUABLE: "not evaluable",
 }
 
-_TARGETS = ("#e0263c", "#f07814", "#e3b505", "#d6408f", "#a8201a", "#f2a65a")
+ISODOSE_PERCENT = (120.0, 110.0, 105.0, 100.0, 95.0, 80.0, 65.0, 50.0, 30.0)
+"""Percent of the highest prescription; those above the plan's maximum are not drawn."""
+_RAMP, _RAMP_START = colormaps["viridis"], 0.2
+"""Perceptually even and without red; below its start it is too dark for a CT."""
+ISODOSE_COLOUR: Mapping[float, str] = {
+    level: to_hex(_RAMP(1.0 - (1.0 - _RAMP_START) * rank / (len(ISODOSE_PERCENT) - 1)))
+    for rank, level in enumerate(ISODOSE_PERCENT)
+}
+
+_TARGETS = ("#f01a2c", "#f23fc0", "#ff8a1f", "#a3123f", "#ff8f9c", "#7a1f1f")
 _EXTERNAL = "#8d99a6"
 _ORGANS = (
-    (r"brainstem", "#2f9e62"),
-    (r"cord", "#1f78d1"),
-    (r"parotid", "#18a7b5"),
-    (r"chiasm", "#c056c9"),
-    (r"optic", "#7f9d0a"),
-    (r"cochlea", "#00a884"),
-    (r"lens", "#7ea6d9"),
-    (r"eye", "#4b9fc7"),
-    (r"larynx", "#d08cc0"),
-    (r"mandible", "#9c7a55"),
-    (r"esophagus", "#a4732c"),
-    (r"oral", "#c78a8a"),
-    (r"pharynx", "#7f9c6b"),
-    (r"rectum", "#8a5a2b"),
-    (r"bladder", "#3d8bd4"),
-    (r"femur|femoral", "#6d8f5e"),
-    (r"penile", "#8577b8"),
-    (r"liver", "#8c6d46"),
-    (r"kidney", "#3aa0a0"),
-    (r"stomach", "#b98ad1"),
-    (r"duodenum", "#4f9d69"),
-    (r"bowel", "#6f7fd6"),
-    (r"heart", "#a05195"),
-    (r"lung", "#5b9bd5"),
-    (r"brain", "#6fb39a"),
-    (r"core", "#2f7fd0"),
+    (r"brainstem", "#2ca02c"),
+    (r"cord", "#1f77d4"),
+    (r"parotid", "#12b5c9"),
+    (r"chiasm", "#8e5bd0"),
+    (r"optic", "#9c9a12"),
+    (r"cochlea", "#3fc79f"),
+    (r"lens", "#86b6f2"),
+    (r"eye", "#5b2a9c"),
+    (r"larynx", "#bd9cf0"),
+    (r"mandible", "#c9a36b"),
+    (r"esophagus", "#8a5a3c"),
+    (r"oral", "#9d6f93"),
+    (r"pharynx", "#1e6b34"),
+    (r"thyroid", "#2f3f9e"),
+    (r"submand", "#b7cf3a"),
+    (r"brain", "#8fae86"),
+    (r"lung", "#4d5560"),
+    (r"rectum", "#8a5a3c"),
+    (r"bladder", "#1f77d4"),
+    (r"femur|femoral", "#9c9a12"),
+    (r"penile", "#8e5bd0"),
+    (r"bowel_large|colon", "#1e6b34"),
+    (r"bowel", "#86cf6f"),
+    (r"liver", "#c9a36b"),
+    (r"kidney", "#12b5c9"),
+    (r"stomach", "#bd9cf0"),
+    (r"duodenum", "#9c9a12"),
+    (r"spleen", "#6b7f99"),
+    (r"heart", "#2f3f9e"),
+    (r"core", "#1f77d4"),
 )
-_RIGHT = re.compile(r"(_r\b|^r(igh)?t)")
-_TOWARDS_VIOLET = 0.55
-"""How far the right one of a pair of organs is turned from its left one's colour."""
-_OTHERS = ("#2a9d8f", "#5e72c9", "#7c9a3c", "#a565b3", "#3f8fb0", "#8f7d5a", "#4d9e4d", "#7d6fae")
+"""Organs and the colour each has unless another of the same patient has it already."""
+_SET = tuple(dict.fromkeys([colour for _, colour in _ORGANS] + ["#0b7a75", "#5f3d1f", "#c2b648"]))
+_SIDE = re.compile(r"(_[lr]\b|^(left|right))")
+_RIGHT = re.compile(r"(_r\b|^right)")
+_RIGHT_SHIFT = 0.42
+"""How far the right one of a pair is moved from its left one's colour, towards black or white."""
 
 
 def structure_colours(structures: Iterable[model.Structure], highest_first: Iterable[str]) -> dict[str, str]:
-    """Structure label -> colour; targets by falling prescription, organs by name, the rest in order.
+    """Structure label -> colour; targets by falling prescription, organs by name, no two organs alike.
+
+    The two of a pair of organs share a hue in two shades. A patient with more organs than the set has colours begins
+    the set again.
 
     Parameters
     ----------
@@ -72,28 +95,41 @@ def structure_colours(structures: Iterable[model.Structure], highest_first: Iter
     prescribed = [label for label in highest_first if any(s.label == label for s in listed)]
     others = [s.label for s in listed if s.role is model.StructureRole.TARGET and s.label not in prescribed]
     colours = {label: _TARGETS[i % len(_TARGETS)] for i, label in enumerate([*prescribed, *others])}
-    unnamed = 0
+    organs = {s.label: (s.tg263_name or s.label).casefold() for s in listed if s.label not in colours}
+    families = _family_colours({_family(name) for name in organs.values()})
     for structure in listed:
-        if structure.label in colours:
-            continue
         if structure.role is model.StructureRole.EXTERNAL:
             colours[structure.label] = _EXTERNAL
-            continue
-        known = _by_name(structure.tg263_name or structure.label)
-        colours[structure.label] = known or _OTHERS[unnamed % len(_OTHERS)]
-        unnamed += known is None
+        elif structure.label in organs:
+            name = organs[structure.label]
+            own = families[_family(name)]
+            colours[structure.label] = _shifted(own) if _RIGHT.search(name) else own
     return colours
 
 
-def _by_name(name: str) -> str | None:
-    """The colour of an organ; the right one of a pair has its own."""
-    plain = name.casefold()
-    colour = next((colour for pattern, colour in _ORGANS if re.search(pattern, plain)), None)
-    return _turned(colour) if colour is not None and _RIGHT.search(plain) else colour
+def _family(name: str) -> str:
+    """What both of a pair of organs are called."""
+    return _SIDE.sub("", name)
 
 
-def _turned(colour: str) -> str:
-    violet = (0x7A, 0x5B, 0xD0)
-    own = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    mixed = (round((1 - _TOWARDS_VIOLET) * c + _TOWARDS_VIOLET * v) for c, v in zip(own, violet, strict=True))
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+def _family_colours(families: set[str]) -> dict[str, str]:
+    """A colour for each; well-known organs choose first, so that theirs does not depend on the company."""
+    colours: dict[str, str] = {}
+    known = [family for family in sorted(families) if _preferred(family) is not None]
+    for family in [*known, *sorted(families.difference(known))]:
+        wanted = _preferred(family) or _SET[zlib.crc32(family.encode()) % len(_SET)]
+        start = _SET.index(wanted)
+        used = list(colours.values())
+        colours[family] = min((*_SET[start:], *_SET[:start]), key=used.count)
+    return colours
+
+
+def _preferred(family: str) -> str | None:
+    return next((colour for pattern, colour in _ORGANS if re.search(pattern, family)), None)
+
+
+def _shifted(colour: str) -> str:
+    """Lighter where the colour is dark, darker where it is light."""
+    own = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    towards = 255 if sum(own) < 3 * 128 else 0
+    return "#" + "".join(f"{round(c + _RIGHT_SHIFT * (towards - c)):02x}" for c in own)

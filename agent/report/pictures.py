@@ -1,7 +1,8 @@
 """Dose on the CT: three planes through a point, with contours, isodose lines and a key.
 
-The one idea: one scale for all three planes, so that lengths may be compared by eye. Labels come from the TPS and are
-drawn as they are, never read as mathematical notation.
+The one idea: what lies on top may not be taken for what lies below. Targets are thick with a dark rim, organs thinner,
+isodoses thin lines over a wash of their own colours. Each plane fills its panel and has its own scale bar. Labels come
+from the TPS and are drawn as they are, never read as mathematical notation.
 """
 
 from __future__ import annotations
@@ -21,33 +22,36 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.path import Path
 from matplotlib.patheffects import Stroke, withStroke
 from numpy.typing import NDArray
 
+from agent.report.palette import ISODOSE_COLOUR, ISODOSE_PERCENT
 from agent.report.planes import ORIENTATIONS, Box, Cut, Orientation, cut
 from agent.volumes import Volumes
 from bridge import INTENDED_USE, model
 
-ISODOSE_PERCENT = (120.0, 110.0, 105.0, 100.0, 95.0, 80.0, 65.0, 50.0, 30.0)
-"""Percent of the highest prescription; those above the plan's maximum are not drawn."""
-_ISODOSE_COLOUR: Mapping[float, str] = {
-    120.0: "#ff4de1",
-    110.0: "#ff2e63",
-    105.0: "#ff5a36",
-    100.0: "#ffa600",
-    95.0: "#ffe14d",
-    80.0: "#9be564",
-    65.0: "#38d9a9",
-    50.0: "#3bc9db",
-    30.0: "#5c8dff",
-}
-WINDOW_HU = (-160.0, 240.0)
-"""Soft tissue: level 40, width 400."""
-_WASH_ALPHA = 0.26
+_WASH_ALPHA, _LINE, _LINE_100 = 0.26, 0.75, 1.4
 _INK, _DIM = "#1c2530", "#5b6672"
 _WIDTH_INCH, _HEAD_INCH, _KEY_ROW_INCH = 12.4, 0.34, 0.23
 _KEY_COLUMNS = 7
 _DPI = 150
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which CT numbers are drawn from black to white."""
+
+    level_hu: float
+    width_hu: float
+
+    @property
+    def limits_hu(self) -> tuple[float, float]:
+        return self.level_hu - self.width_hu / 2, self.level_hu + self.width_hu / 2
+
+
+SOFT_TISSUE = Window(40.0, 400.0)
+BRAIN = Window(40.0, 100.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +63,18 @@ class Scene:
     colours: Mapping[str, str]
     prescription_gy: float
     """Highest prescribed dose: 100 %."""
+    window: Window = SOFT_TISSUE
 
 
-def planes_png(scene: Scene, point_mm: model.Vector, box: Box) -> bytes:
-    """Axial, coronal and sagittal plane through a point, as PNG."""
-    widths = [box.length(o.across) for o in ORIENTATIONS]
-    height = max(box.length(o.along) for o in ORIENTATIONS)
-    inch_per_mm = (_WIDTH_INCH - 0.2) / sum(widths)
-    body_inch = min(max(height * inch_per_mm, 2.4), 7.0)
+def planes_png(scene: Scene, point_mm: model.Vector, boxes: Sequence[Box]) -> bytes:
+    """Axial, coronal and sagittal plane through a point, as PNG.
+
+    Parameters
+    ----------
+    boxes : the part of the patient that each of the three planes shows.
+    """
+    widths = [box.length(o.across) / box.length(o.along) for o, box in zip(ORIENTATIONS, boxes, strict=True)]
+    body_inch = min((_WIDTH_INCH - 0.2) / sum(widths), 7.0)
     key_inch = _KEY_ROW_INCH * (_key_rows(scene) + 0.6)
     figure = Figure(figsize=(_WIDTH_INCH, body_inch + key_inch + _HEAD_INCH), facecolor="white")
     total = body_inch + key_inch + _HEAD_INCH
@@ -80,8 +88,10 @@ def planes_png(scene: Scene, point_mm: model.Vector, box: Box) -> bytes:
         top=1.0 - _HEAD_INCH / total,
         wspace=0.012,
     )
-    for column, orientation in enumerate(ORIENTATIONS):
-        _draw_plane(figure.add_subplot(grid[0, column]), scene, orientation, point_mm, box, height)
+    for column, (orientation, box) in enumerate(zip(ORIENTATIONS, boxes, strict=True)):
+        axes = figure.add_subplot(grid[0, column])
+        _draw_plane(axes, scene, orientation, point_mm)
+        _frame(axes, orientation, point_mm[orientation.normal], box)
     _draw_key(figure, scene, (key_inch - 0.06) / total)
     return rendered(figure, "png")
 
@@ -115,17 +125,15 @@ def short(label: str, length: int = 26) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def _draw_plane(
-    axes: Axes, scene: Scene, orientation: Orientation, point_mm: model.Vector, box: Box, height_mm: float
-) -> None:
+def _draw_plane(axes: Axes, scene: Scene, orientation: Orientation, point_mm: model.Vector) -> None:
     at_mm = point_mm[orientation.normal]
     axes.set_facecolor("black")
     if (image := cut(scene.volumes.image, orientation, at_mm)) is not None:
         axes.imshow(
             image.values,
             cmap="gray",
-            vmin=WINDOW_HU[0],
-            vmax=WINDOW_HU[1],
+            vmin=scene.window.limits_hu[0],
+            vmax=scene.window.limits_hu[1],
             extent=_extent(image),
             origin="lower",
             interpolation="bilinear",
@@ -137,8 +145,7 @@ def _draw_plane(
         outline = None if mask is None else cut(mask, orientation, at_mm)
         if outline is not None:
             _draw_contour(axes, outline, scene.colours[structure.label], _contour_width(structure))
-    _draw_cross(axes, point_mm[orientation.across], point_mm[orientation.along], box.length(orientation.across))
-    _frame(axes, orientation, at_mm, box, height_mm)
+    _draw_cross(axes, point_mm[orientation.across], point_mm[orientation.along])
 
 
 def _draw_isodoses(axes: Axes, scene: Scene, dose: Cut) -> None:
@@ -146,15 +153,15 @@ def _draw_isodoses(axes: Axes, scene: Scene, dose: Cut) -> None:
     levels = [level for level in isodose_levels(scene) if percent.min() < level < percent.max()]
     if not levels or min(percent.shape) < 2:
         return
-    fills = [to_rgba(_ISODOSE_COLOUR[level], _WASH_ALPHA) for level in levels]
+    fills = [to_rgba(ISODOSE_COLOUR[level], _WASH_ALPHA) for level in levels]
     axes.contourf(dose.h_mm, dose.v_mm, percent, levels=[*levels, percent.max() + 1.0], colors=fills, antialiased=True)
     axes.contour(
         dose.h_mm,
         dose.v_mm,
         percent,
         levels=levels,
-        colors=[_ISODOSE_COLOUR[level] for level in levels],
-        linewidths=0.75,
+        colors=[ISODOSE_COLOUR[level] for level in levels],
+        linewidths=[_LINE_100 if level == 100.0 else _LINE for level in levels],
     )
 
 
@@ -165,7 +172,7 @@ def _draw_contour(axes: Axes, outline: Cut, colour: str, width: float) -> None:
     h = _padded(outline.h_mm)
     v = _padded(outline.v_mm)
     drawn = axes.contour(h, v, values, levels=[0.5], colors=[colour], linewidths=width)
-    drawn.set_path_effects([Stroke(linewidth=width + 1.1, foreground="black", alpha=0.55), _PLAIN])
+    drawn.set_path_effects([Stroke(linewidth=width + 1.3, foreground="black", alpha=0.75), _PLAIN])
 
 
 _PLAIN = Stroke()
@@ -184,25 +191,32 @@ def _bottom_up(structures: Sequence[model.Structure]) -> list[model.Structure]:
 
 
 def _contour_width(structure: model.Structure) -> float:
-    return {model.StructureRole.TARGET: 1.9, model.StructureRole.EXTERNAL: 0.9}.get(structure.role, 1.3)
+    return {model.StructureRole.TARGET: 2.3, model.StructureRole.EXTERNAL: 0.8}.get(structure.role, 1.2)
 
 
-def _draw_cross(axes: Axes, h_mm: float, v_mm: float, width_mm: float) -> None:
-    arm, gap = width_mm * 0.035, width_mm * 0.012
-    for dh, dv in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        axes.plot(
-            [h_mm + dh * gap, h_mm + dh * (gap + arm)],
-            [v_mm + dv * gap, v_mm + dv * (gap + arm)],
-            color="white",
-            linewidth=1.1,
-            path_effects=[withStroke(linewidth=2.2, foreground="black")],
-        )
+def _draw_cross(axes: Axes, h_mm: float, v_mm: float) -> None:
+    """Small, open in the middle, and of the same size in every picture, so that it hides no lesion."""
+    axes.plot(
+        [h_mm],
+        [v_mm],
+        marker=_OPEN_CROSS,
+        markersize=15,
+        markerfacecolor="none",
+        markeredgecolor="white",
+        markeredgewidth=0.9,
+        linestyle="none",
+        path_effects=[withStroke(linewidth=2.0, foreground="black")],
+    )
 
 
-def _frame(axes: Axes, orientation: Orientation, at_mm: float, box: Box, height_mm: float) -> None:
-    middle = sum(box.span(orientation.along)) / 2
-    low, high = middle - height_mm / 2, middle + height_mm / 2
+_OPEN_CROSS = Path(
+    [(0.55, 0), (1, 0), (-0.55, 0), (-1, 0), (0, 0.55), (0, 1), (0, -0.55), (0, -1)], [Path.MOVETO, Path.LINETO] * 4
+)
+
+
+def _frame(axes: Axes, orientation: Orientation, at_mm: float, box: Box) -> None:
     axes.set_xlim(*box.span(orientation.across))
+    low, high = box.span(orientation.along)
     axes.set_ylim(*((high, low) if orientation.v_grows_down else (low, high)))
     axes.set_aspect("equal", adjustable="box")
     axes.set_xticks([])
@@ -215,7 +229,7 @@ def _frame(axes: Axes, orientation: Orientation, at_mm: float, box: Box, height_
         axes.text(x, y, letter, transform=axes.transAxes, ha=horizontal, va=vertical, fontsize=9, **_ON_CT)
     axis = "xyz"[orientation.normal]
     axes.set_title(f"{orientation.name}   {axis} = {at_mm:.1f} mm", fontsize=9.5, color=_INK, loc="left", pad=5)
-    _scale_bar(axes, box.length(orientation.across), min(box.length(o.across) for o in ORIENTATIONS))
+    _scale_bar(axes, box.length(orientation.across))
 
 
 _ON_CT: dict[str, Any] = {
@@ -225,8 +239,8 @@ _ON_CT: dict[str, Any] = {
 }
 
 
-def _scale_bar(axes: Axes, width_mm: float, narrowest_mm: float) -> None:
-    length = max((step for step in (5, 10, 20, 50, 100) if step <= narrowest_mm / 3.5), default=5)
+def _scale_bar(axes: Axes, width_mm: float) -> None:
+    length = max((step for step in (5, 10, 20, 50, 100) if step <= width_mm / 3.5), default=5)
     start, share = 0.965 - length / width_mm, length / width_mm
     axes.plot(
         [start, start + share],
@@ -250,7 +264,7 @@ def _draw_key(figure: Figure, scene: Scene, height: float) -> None:
     axes.text(0, 0.5, "Isodose", fontsize=8, color=_DIM, va="center", fontweight="bold")
     for column, level in enumerate(levels):
         left = 7.0 + column * 10.3
-        axes.add_patch(Rectangle((left, 0.22), 1.5, 0.56, color=_ISODOSE_COLOUR[level], linewidth=0))
+        axes.add_patch(Rectangle((left, 0.22), 1.5, 0.56, color=ISODOSE_COLOUR[level], linewidth=0))
         gy = scene.prescription_gy * level / 100.0
         axes.text(left + 2.0, 0.5, f"{level:g} %  {gy:.1f} Gy", fontsize=8, color=_INK, va="center")
     axes.text(0, 1.5, "Structures", fontsize=8, color=_DIM, va="center", fontweight="bold")

@@ -61,6 +61,11 @@ class Box:
         return self.high_mm[axis] - self.low_mm[axis]
 
 
+INSIDE = 0.5
+"""A point belongs to a structure when at least half of what lies there does."""
+_BODY_MARGIN_MM = 10.0
+
+
 def cut(volume: model.Volume, orientation: Orientation, at_mm: float) -> Cut | None:
     """The plane through coordinate ``at_mm`` of the normal axis, linear between slices; None outside the volume."""
     axes = axes_mm(volume.grid)
@@ -79,14 +84,20 @@ def cut(volume: model.Volume, orientation: Orientation, at_mm: float) -> Cut | N
     return Cut(axes[orientation.across], axes[orientation.along], plane)
 
 
-def around_targets(
-    volumes: Volumes, structures: Sequence[model.Structure], point_mm: model.Vector, margin_mm: float
-) -> Box:
-    """A box around the targets and a point with a margin, kept to the image."""
-    low, high = _extent(volumes, structures, point_mm)
-    low = [min(edge, c) - margin_mm for edge, c in zip(low, point_mm, strict=True)]
-    high = [max(edge, c) + margin_mm for edge, c in zip(high, point_mm, strict=True)]
-    return _kept_to_image(volumes, low, high)
+def around_body(volumes: Volumes, body: model.Volume | None, orientation: Orientation, at_mm: float) -> Box:
+    """The part of one cut that holds the patient, with the same margin on every side; without a body the image."""
+    grid = volumes.image.grid
+    low = [float(axis[0]) - spacing / 2 for axis, spacing in zip(axes_mm(grid), grid.spacing_mm, strict=True)]
+    high = [float(axis[-1]) + spacing / 2 for axis, spacing in zip(axes_mm(grid), grid.spacing_mm, strict=True)]
+    outline = None if body is None else cut(body, orientation, at_mm)
+    if outline is not None and outline.values.max() >= INSIDE:
+        for axis, coordinates, across in (
+            (orientation.across, outline.h_mm, 0),
+            (orientation.along, outline.v_mm, 1),
+        ):
+            held = coordinates[(outline.values >= INSIDE).any(axis=across)]
+            low[axis], high[axis] = float(held[0]) - _BODY_MARGIN_MM, float(held[-1]) + _BODY_MARGIN_MM
+    return Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
 def close_up(volumes: Volumes, structures: Sequence[model.Structure], point_mm: model.Vector) -> Box:

@@ -15,12 +15,14 @@ from typer.testing import CliRunner, Result
 
 from agent import run_folder
 from agent.cli import app
-from agent.command.cases import UsageError, find_patient, guess_protocol
-from agent.command.planning import GOAL_MISSED, INTERRUPT, OK, exit_status, stoppable
+from agent.command.cases import Request, UsageError, find_patient, guess_protocol, patient_on_server
+from agent.command.exit_status import ExitStatus
+from agent.command.planning import exit_status, stoppable
 from agent.planners import make_planner
 from agent.report.page import write_report
 from agent.trace import Ended, Trace
 from bridge import INTENDED_USE, model
+from bridge.data_folder import ENVIRONMENT_VARIABLE
 
 
 def call(*words: object) -> Result:
@@ -54,6 +56,7 @@ def test_help_names_every_command_and_exit_status() -> None:
     told = " ".join(call("plan", "--help").output.split())
     assert "0 every rank-1 goal that can be evaluated is met or acceptable" in told
     assert "3 a plan was made, but a rank-1 goal is missed" in told
+    assert "130 it was interrupted (the best plan so far is written when there is one)" in told
     assert INTENDED_USE in " ".join(text.split())
 
 
@@ -74,6 +77,8 @@ def test_version_names_program_contract_and_python() -> None:
         (["scans/absent.npz"], "there is no file or folder 'scans/absent.npz'"),
         (["tg119", "--token-file", "token"], "--token-file belongs to --endpoint"),
         (["prostata", "--seed", "3"], "--seed makes another built-in case"),
+        (["tg119", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["P1", "--seed", "3", "--endpoint", "localhost:1"], "--seed makes a built-in case"),
         (["tests", "--endpoint", "localhost:1"], "is a path on this machine"),
         (["P1", "--endpoint", "localhost:1", "--token-file", "absent"], "there is no file 'absent'"),
     ],
@@ -103,12 +108,50 @@ def test_a_server_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_a_built_in_case_knows_its_seed_without_being_asked(tmp_path: Path) -> None:
+    """The patient that was made by default can be made again from the record."""
+    with patient_on_server(Request("tg119"), tmp_path) as there:
+        assert there.seed == 0
+        assert there.patient in {patient.name for patient in there.client.patients()}
+
+
+def test_a_misspelt_case_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server that had to be asked for its patients wrote a log; it goes with the folder."""
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path / "data"))
+    result = call("plan", "tg191", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "Did you mean 'tg119'?" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_commit_is_refused_where_nothing_would_be_kept(tmp_path: Path) -> None:
+    """A server that forgets at the end saves nothing, so the promise is refused before planning starts."""
+    result = call("plan", "tg119", "--commit", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "--commit saves on a server that stays" in result.output
+    assert not (tmp_path / "out").exists()
+
+
 def test_report_rebuilds_the_page(finished_run: Path) -> None:
     """The page is made again from the folder, and its path is told."""
     result = call("report", finished_run)
     assert result.exit_code == 0
     assert (finished_run / "report.html").exists()
     assert result.output.strip().endswith("report.html")
+
+
+def test_report_warns_of_a_changed_trace(tmp_path: Path) -> None:
+    """The page is made all the same, and both it and stderr say that the trace cannot be relied on."""
+    with Trace(tmp_path / "trace.jsonl") as trace:
+        trace.write(Ended(2, "done", 1.0, 61))
+    run_folder.write(make_run(), tmp_path)
+    assert call("report", tmp_path).stderr == ""
+    text = (tmp_path / "trace.jsonl").read_text()
+    (tmp_path / "trace.jsonl").write_text(text.replace('"tps_calls":61', '"tps_calls":60'))
+    result = call("report", tmp_path)
+    assert result.exit_code == 0
+    assert "trace.jsonl is not intact in line 1: the line was edited" in result.stderr
+    assert "The trace of this run cannot be relied on." in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
@@ -181,9 +224,10 @@ def test_a_wrong_protocol_file_is_told_with_its_line(tmp_path: Path) -> None:
 def test_the_exit_status_follows_the_outcome() -> None:
     """0 for met or acceptable, 3 for a missed rank-1 goal, 130 for an interrupted run."""
     good, bad = make_run().result, make_run(missed=True).result
-    assert exit_status(good) == OK
-    assert exit_status(bad) == GOAL_MISSED
-    assert exit_status(replace(good, stop_reason="Interrupted by the person at the terminal")) == INTERRUPT
+    assert exit_status(good) is ExitStatus.OK
+    assert exit_status(bad) is ExitStatus.GOAL_MISSED
+    interrupted = replace(good, stop_reason="Interrupted by the person at the terminal")
+    assert exit_status(interrupted) is ExitStatus.INTERRUPTED
 
 
 def test_a_patient_is_found_by_name_id_or_label() -> None:
@@ -234,6 +278,7 @@ def test_planning_the_phantom_over_the_wire(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     run = run_folder.read(out)
     assert run.result.best_attempt.dose.kind is model.DoseKind.INTERMEDIATE
+    assert (run.result.seed, run.trace_problem) == (0, "")
     assert run.volumes is not None
     assert (out / "report.html").read_text(encoding="utf-8") == write_report(out).read_text(encoding="utf-8")
     assert call("trace", "verify", out).exit_code == 0

@@ -19,7 +19,7 @@ from agent.proposal import Change, Proposal
 from agent.protocols import LoadedProtocol
 from agent.records import GoalStatus, RunResult
 from agent.trace import Progressed, Trace, read, verify
-from bridge import testing
+from bridge import model, testing
 from bridge.backends.simulator import Simulator
 from bridge.client import Client
 from sim_tps.cases import make_case
@@ -169,6 +169,15 @@ def test_refused_proposals_are_told_and_end_the_run(client: Client, coarse: Load
     assert len(result.attempts) == 1
     assert "refused 4 times" in result.stop_reason
     assert [len(observation.rejected) > 0 for observation in planner.seen] == [False, True, True, True]
+
+
+def test_a_budget_of_one_attempt_is_told_as_one(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """The planner is not even asked, and the sentence is English."""
+    planner = Scripted([], [])
+    assert plan(client, coarse, planner, tmp_path, attempts=1).result.stop_reason == (
+        "The budget of 1 attempt is spent."
+    )
+    assert planner.seen == []
 
 
 def test_a_missing_target_is_refused_with_what_the_patient_has(

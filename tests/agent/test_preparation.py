@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,11 @@ def tps(folder: Path, case: str = "tg119", seed: int | None = None, without: tup
         yield client
 
 
+def writing(client: Client) -> AbstractContextManager[Session]:
+    """A session that may write to the one patient there is."""
+    return client.session(client.patients()[0].name, model.SessionMode.READ_WRITE)
+
+
 def prepared(client: Client, session: Session, text: str, folder: Path) -> Prepared:
     with Trace(folder / "trace.jsonl") as trace:
         protocol = protocols.read(text, "test.yaml").protocol
@@ -41,14 +46,14 @@ def committed_plan(client: Client, total_gy: float) -> None:
     target = next(s.name for s in client.structures(case) if s.role is model.StructureRole.TARGET)
     prescription = model.Prescription(25, (model.TargetPrescription(target, total_gy),))
     beam = model.BeamSpec(gantry_deg=30.0, isocentre_structure=target)
-    with client.session(case, model.SessionMode.READ_WRITE) as session:
+    with writing(client) as session:
         session.create_plan(model.PlanSpec("clinic", prescription, (beam,)))
         session.commit(session.pending_changes().digest)
 
 
 def test_a_plan_is_made_with_the_protocols_beams(tmp_path: Path) -> None:
     """Gantry angles and prescription are the protocol's, and the isocentre is the target's centre."""
-    with tps(tmp_path) as client, client.session(client.patients()[0].name, model.SessionMode.READ_WRITE) as session:
+    with tps(tmp_path) as client, writing(client) as session:
         made = prepared(client, session, COARSE, tmp_path)
         (target,) = (s for s in made.structures if s.role is model.StructureRole.TARGET)
     assert [beam.gantry_deg for beam in made.beams] == [0, 120, 240]
@@ -62,7 +67,7 @@ def test_a_server_that_makes_no_plans_gets_one_copied(tmp_path: Path) -> None:
     """Without ``plan.create`` the plan that is there is copied, with its own beams, and a note says so."""
     with tps(tmp_path) as client:
         committed_plan(client, 50.0)
-    with tps(tmp_path, without=("plan.create",)) as client, client.session(client.patients()[0].name, model.SessionMode.READ_WRITE) as session:
+    with tps(tmp_path, without=("plan.create",)) as client, writing(client) as session:
         made = prepared(client, session, COARSE, tmp_path)
     assert [beam.gantry_deg for beam in made.beams] == [30.0]
     assert made.origin.endswith("/plans/plan-1")
@@ -75,7 +80,7 @@ def test_a_plan_with_another_prescription_is_not_copied(tmp_path: Path) -> None:
         committed_plan(client, 60.0)
     with (
         tps(tmp_path, without=("plan.create",)) as client,
-        client.session(client.patients()[0].name, model.SessionMode.READ_WRITE) as session,
+        writing(client) as session,
         pytest.raises(PreparationError, match="'clinic' has another prescription"),
     ):
         prepared(client, session, COARSE, tmp_path)
@@ -83,7 +88,7 @@ def test_a_plan_with_another_prescription_is_not_copied(tmp_path: Path) -> None:
 
 def test_goals_on_absent_structures_stay_with_their_reason(tmp_path: Path) -> None:
     """The liver's goal is bound to nothing, so that it is shown and not evaluated."""
-    with tps(tmp_path) as client, client.session(client.patients()[0].name, model.SessionMode.READ_WRITE) as session:
+    with tps(tmp_path) as client, writing(client) as session:
         made = prepared(client, session, COARSE, tmp_path)
     reasons = {goal.metric.structure: goal.metric.absent_because for goal in made.goals if goal.metric.resource is None}
     assert reasons == {"Liver": "the patient has no Liver"}
@@ -91,7 +96,7 @@ def test_goals_on_absent_structures_stay_with_their_reason(tmp_path: Path) -> No
 
 def test_preparing_twice_in_one_session_makes_new_helpers(tmp_path: Path) -> None:
     """A helper's label that is taken gets a number; nothing is overwritten."""
-    with tps(tmp_path) as client, client.session(client.patients()[0].name, model.SessionMode.READ_WRITE) as session:
+    with tps(tmp_path) as client, writing(client) as session:
         prepared(client, session, COARSE, tmp_path)
         (tmp_path / "trace.jsonl").unlink()
         again = prepared(client, session, COARSE, tmp_path)
@@ -101,7 +106,7 @@ def test_preparing_twice_in_one_session_makes_new_helpers(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_each_of_several_targets_has_its_own_goals(tmp_path: Path) -> None:
     """Every metastasis has goals, objectives and ratio rules of its own, and its isodose is counted near it only."""
-    with tps(tmp_path, "brain-srs", 8000) as client, client.session(client.patients()[0].name, model.SessionMode.READ_WRITE) as session:
+    with tps(tmp_path, "brain-srs", 8000) as client, writing(client) as session:
         made = prepared(client, session, protocols_text("brain-srs"), tmp_path)
     targets = [name for name in made.prescriptions_gy if name.startswith("PTV")]
     assert len(targets) >= 2

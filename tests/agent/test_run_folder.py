@@ -12,6 +12,7 @@ from run_builder import make_run
 
 from agent import run_folder
 from agent.run_folder import RunFolderError
+from agent.trace import Ended, Trace
 from bridge import INTENDED_USE
 
 
@@ -106,6 +107,21 @@ def test_a_changed_part_is_found(tmp_path: Path, part: str) -> None:
         stream.write(b" ")
     with pytest.raises(RunFolderError, match=f"{part} was changed"):
         run_folder.read(tmp_path)
+
+
+def test_a_trace_rewritten_whole_is_found(tmp_path: Path) -> None:
+    """A consistent trace that is not the recorded one is told, and the plan is read all the same."""
+    _write_trace(tmp_path, "Every goal is met.")
+    run_folder.write(make_run(), tmp_path)
+    assert run_folder.read(tmp_path).trace_problem == ""
+    (tmp_path / "trace.jsonl").unlink()
+    _write_trace(tmp_path, "The budget is spent.")
+    assert "was rewritten after the run" in run_folder.read(tmp_path).trace_problem
+
+
+def _write_trace(folder: Path, stop_reason: str) -> None:
+    with Trace(folder / "trace.jsonl") as trace:
+        trace.write(Ended(2, stop_reason, 12.5, 61))
 
 
 def test_a_missing_part_is_found(tmp_path: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from run_builder import GRID, PATIENT, PLAN, make_run
+from run_builder import GRID
 
 from agent.volumes import cropped, cut_to, fetch_reference, fetch_volumes, load_volumes
-from bridge import model
+from bridge import model, testing
+from bridge.backends.simulator import Simulator
+from bridge.client import Client
+from sim_tps.patient import Role, Structure
+from tests.phantoms import water_cylinder
 
 
 def test_cropping_keeps_every_voxel_at_its_place() -> None:
@@ -42,50 +48,43 @@ def test_a_damaged_file_is_a_plain_error(tmp_path: Path) -> None:
         load_volumes(tmp_path / "volumes.npz")
 
 
-class _Server:
-    """A server with one patient: what the client would answer."""
-
-    def __init__(self) -> None:
-        run = make_run()
-        assert run.volumes is not None
-        self.volumes, self.result = run.volumes, run.result
-        self.asked: list[str] = []
-
-    def image(self, patient: str) -> model.Volume:
-        assert patient == PATIENT
-        return self.volumes.image
-
-    def dose(self, plan: str) -> model.Volume:
-        assert plan == PLAN
-        return self.volumes.dose
-
-    def mask(self, structure: str) -> model.Volume:
-        self.asked.append(structure)
-        return self.volumes.masks[structure.rpartition("/")[2]]
-
-    def plans(self, patient: str) -> list[model.Plan]:
-        assert patient == PATIENT
-        return [self.result.plan]
-
-    def dvh(self, plan: str, structure: str) -> model.Dvh:
-        assert plan == PLAN
-        return self.result.best_attempt.dvhs[structure.rpartition("/")[2]]
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    """A simulated TPS with a patient who brought a dose and a couch, and one who brought neither."""
+    bare, treated = water_cylinder("P1"), water_cylinder("P2", with_reference=True)
+    couch = Structure.from_array("Couch", Role.SUPPORT, treated.structures["PTV"].on_image(), treated.grid)
+    simulator = Simulator(tmp_path / "tps")
+    simulator.tps.add_patient(bare)
+    simulator.tps.add_patient(replace(treated, structures={**treated.structures, "Couch": couch}))
+    with testing.serve(simulator) as server, server.client() as connected:
+        yield connected
 
 
-def test_helpers_and_empty_structures_are_not_fetched() -> None:
-    """Only what is drawn travels: no helper, no couch, nothing empty."""
-    server = _Server()
-    extra = [
-        model.Structure(f"{PATIENT}/structures/zRing", "zRing", model.StructureRole.HELPER, 3.0, None, False),
-        model.Structure(f"{PATIENT}/structures/Couch", "Couch", model.StructureRole.SUPPORT, 3.0, None, False),
-        model.Structure(f"{PATIENT}/structures/Lens", "Lens", model.StructureRole.OAR, 0.0, None, True),
-    ]
-    volumes = fetch_volumes(server, PATIENT, PLAN, [*server.result.structures, *extra])
-    assert list(volumes.masks) == ["Body", "PTV", "SpinalCord", "Parotid_L"]
-    assert len(server.asked) == 4
+def test_helpers_and_empty_structures_are_not_fetched(client: Client) -> None:
+    """Only what is drawn is fetched: no helper, no couch, nothing empty."""
+    ring = model.Derivation(model.DerivationKind.RING, ("patients/P2/structures/PTV",), inner_mm=2.0, outer_mm=10.0)
+    with client.session("patients/P2", model.SessionMode.READ_WRITE) as session:
+        session.create_structure("zRing", ring)
+        structures = session.structures("patients/P2")
+        (plan,) = session.plans("patients/P2")
+        volumes = fetch_volumes(session, "patients/P2", plan.name, structures)
+    assert {s.label for s in structures} == {"External", "PTV", "Rectum", "Empty", "Couch", "zRing"}
+    assert set(volumes.masks) == {"External", "PTV", "Rectum"}
 
 
-def test_a_plan_without_imported_dose_is_no_reference() -> None:
+def test_a_dose_that_came_with_the_patient_is_the_reference(client: Client) -> None:
+    """Its curves are fetched for everything drawn, and are those of that dose."""
+    reference = fetch_reference(client, "patients/P2", client.structures("patients/P2"))
+    assert reference is not None
+    assert set(reference.dvhs) == {"External", "PTV", "Rectum"}
+    assert reference.dvhs["PTV"].mean_gy == pytest.approx(60.0, abs=2.0)
+
+
+def test_a_plan_without_imported_dose_is_no_reference(client: Client) -> None:
     """The patient's own plans count as reference only when their dose was imported."""
-    server = _Server()
-    assert fetch_reference(server, PATIENT, server.result.structures) is None
+    ptv = "patients/P1/structures/PTV"
+    prescription = model.Prescription(30, (model.TargetPrescription(ptv, 60.0),))
+    with client.session("patients/P1", model.SessionMode.READ_WRITE) as session:
+        session.create_plan(model.PlanSpec("mine", prescription, (model.BeamSpec(0.0, isocentre_structure=ptv),)))
+        assert len(session.plans("patients/P1")) == 1
+        assert fetch_reference(session, "patients/P1", session.structures("patients/P1")) is None
