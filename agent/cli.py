@@ -122,9 +122,10 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
     second: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of another run.")],
-    out: Annotated[Path, typer.Option(help="Folder for the page and the picture.", file_okay=False)] = Path(
-        "comparison"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the page and the picture. Without it: one in ./comparisons.", file_okay=False),
+    ] = None,
 ) -> None:
     """Set two runs side by side: their goals, and their DVHs in one plot."""
     from agent.command import console
@@ -134,7 +135,7 @@ def compare(
         comparison = write_comparison(first, second, out)
         for folder, run in ((first, comparison.run_a), (second, comparison.run_b)):
             console.warn_of_trace(folder, run.trace_problem)
-        console.show_comparison(comparison.run_a, comparison.run_b, comparison.page)
+        console.show_comparison(comparison)
 
 
 @protocols_app.callback()

@@ -61,7 +61,7 @@ def serve(
         bool,
         typer.Option(
             "--writable",
-            help="Let sessions make plans and change their own copies. Without it everything can be read, nothing changed.",
+            help="Let sessions make plans and change their own. Without it everything can be read and nothing changed.",
         ),
     ] = False,
     token_file: Annotated[
@@ -159,10 +159,12 @@ def proto(
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")] = False,
 ) -> None:
     """Write the contract for a TPS vendor: the .proto files and their specification."""
-    from bridge.commands import proto_files, tables
+    from bridge.commands import proto_files
 
     with _refusals_shown():
-        tables.show_contract(proto_files.write_contract(folder, force=force), folder)
+        written = proto_files.write_contract(folder, force=force)
+    typer.echo(f"{len(written)} files in {folder}; start with {folder / 'README.md'}.")
+    typer.secho(INTENDED_USE, dim=True)
 
 
 def _taken_in(simulator: Simulator, case: str, seed: int | None, series: str | None) -> Patient:

@@ -89,6 +89,8 @@ def launch(
         Where patients and plans are kept; absent, the user's own data folder.
     keep_nothing : bool
         Keep everything in a folder that goes with the server, instead of ``data_dir``.
+    read_only : bool
+        Refuse every write. Otherwise plans can be made: the server is the caller's own, and goes with the block.
     log : Path, optional
         File that gets the server's log; absent, it is kept only to explain a failed start.
     timeout_s : float

@@ -78,7 +78,7 @@ def correlated(correlation: str | None = None) -> Iterator[str]:
 def traceback_text() -> str:
     """The exception at hand as text, for the key ``stack`` of a log line.
 
-    What ``log.exception`` shows is for whoever configured structlog to choose, and unconfigured it shows local variables.
+    How ``log.exception`` shows one is up to whoever configured structlog; unconfigured, it shows local variables.
     """
     return traceback.format_exc()
 

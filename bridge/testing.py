@@ -47,7 +47,7 @@ def serve(
 ) -> Iterator[Serving]:
     """Serve ``backend`` for the block, and close it.
 
-    It may be written to unless told otherwise, unlike every other server here: what a test brings is the test's own.
+    It may be written to unless told otherwise, unlike `beamwright serve`: what a test brings is the test's own.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def check_words(request: Request) -> None:
         if request.commit and request.is_passing:
             raise UsageError(
                 "--commit saves on a server that stays: give --endpoint, or import the patient and name it. The TPS "
-                f"started for {request.case!r} forgets everything at the end; the plan is in the run folder all the same."
+                f"started for {request.case!r} forgets it at the end; the plan is in the run folder all the same."
             )
         return
     if request.seed is not None:

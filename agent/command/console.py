@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import typer
 from rich import box
@@ -32,6 +32,9 @@ from agent.run_folder import Run
 from agent.trace import Applied, Decided, Evaluated, Event, PlanPrepared, Progressed, Restored, Verification
 from agent.wording import counted
 from bridge import INTENDED_USE, model
+
+if TYPE_CHECKING:
+    from agent.report.compare import Comparison
 
 _STYLE = {
     GoalStatus.MET: "green",
@@ -201,22 +204,24 @@ def _evaluable(first: Attempt, best: Attempt) -> list[tables.GoalRow]:
     return [row for row in rows if row.status is not GoalStatus.NOT_EVALUABLE]
 
 
-def show_comparison(run_a: Run, run_b: Run, page: Path) -> None:
+def show_comparison(comparison: Comparison) -> None:
     """Goal values of two runs side by side, and where the page with the curves lies."""
     table = Table("Structure", "Metric", title="Goals of two runs", title_justify="left", title_style="bold")
-    for heading in ("Goal", f"A: {run_a.result.planner}", f"B: {run_b.result.planner}"):
-        table.add_column(escape(heading), justify="right")
-    for row in tables.paired_goals(run_a.result.best_attempt, run_b.result.best_attempt):
+    for heading in ("Goal", f"A: {comparison.names[0]}", f"B: {comparison.names[1]}"):
+        table.add_column(escape(heading), justify="right", overflow="fold")
+    one, other = (run.result.best_attempt for run in (comparison.run_a, comparison.run_b))
+    for row in tables.paired_goals(one, other):
         table.add_row(
             escape(row.structure),
             escape(row.metric),
             escape(row.limit),
-            _styled(row.first, row.first_status),
-            _styled(row.best, row.status),
+            *(_styled(answer.text, answer.status or GoalStatus.NOT_EVALUABLE) for answer in (row.a, row.b)),
         )
     out = console()
+    for difference in comparison.differences:
+        out.print(f"[yellow]Different {escape(difference)}[/yellow]")
     out.print(table)
-    out.print(f"Comparison: {escape(str(page))}", soft_wrap=True)
+    out.print(f"Comparison: {escape(str(comparison.page))}", soft_wrap=True)
     _say_intended_use(out)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -49,12 +49,6 @@ def show_cases(cases: Mapping[str, str]) -> None:
         table.add_row(name, description)
     console = Console()
     console.print(table)
-    _show_intended_use(console)
-
-
-def show_contract(files: Sequence[Path], folder: Path) -> None:
-    console = Console()
-    console.print(f"{len(files)} files in {escape(str(folder))}; start with {escape(str(folder / 'README.md'))}.")
     _show_intended_use(console)
 
 

@@ -41,7 +41,7 @@ class Caller:
             )
 
 
-ANYONE = Caller.with_access("anyone", Access)
+ANYONE = Caller.with_access("anyone", frozenset(Access))
 """Every caller, where the server asks for no token."""
 
 CALLER: ContextVar[Caller] = ContextVar("caller", default=ANYONE)

@@ -1,7 +1,8 @@
 """What the schema says about each RPC, against what this server claims.
 
-The one idea: profile, access and capability of an RPC stand in the schema as method options, so one table over all services
-tells which RPCs a server answers, for whom, and which are UNIMPLEMENTED. PLANNER includes READER, AUTHOR includes PLANNER.
+The one idea: profile, access and capability of an RPC stand in the schema as method options, so one table over all
+services tells which RPCs a server answers, for whom, and which are UNIMPLEMENTED. PLANNER includes READER, AUTHOR
+includes PLANNER.
 """
 
 from __future__ import annotations

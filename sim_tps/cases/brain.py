@@ -23,6 +23,8 @@ from sim_tps.patient import Patient, Role
 PTV_MARGIN_MM = 1.0
 ORGAN_GAP_MM = 1.5
 """The GTV keeps this far from brainstem and optic pathway, so its PTV never touches them."""
+GAPS_MM = {"stem": (1.2, 4.0), "optics": (1.2, 4.0), "cochlea": (5.0, 9.0), "free": (7.0, 40.0)}
+"""How far the PTV is from the organ beside which it is drawn; a cochlea lies some way inside its bone."""
 TRIES = 500
 """Points tried for one drawn distance."""
 LOWEST_Z = -45.0
@@ -95,7 +97,7 @@ def _beside_organ(skull: Skull, radius: float, rng: np.random.Generator) -> Meta
     organs = {"stem": stem, "optics": optics, "cochlea": skull.cochleae[0] | skull.cochleae[1], "free": stem | optics}
     while True:
         kind = str(rng.choice(list(organs), p=[0.15, 0.12, 0.09, 0.64]))
-        gap = float(rng.uniform(7.0, 40.0) if kind == "free" else rng.uniform(1.2, 4.0))
+        gap = float(rng.uniform(*GAPS_MM[kind]))
         low, high = skull.cavity.bounds if kind == "free" else organs[kind].bounds.padded(radius + gap)
         for _ in range(TRIES):
             x, y, z = (float(c) for c in rng.uniform(low, high))

@@ -148,14 +148,15 @@ class Canvas:
     def patient(
         self, case: str, label: str, seed: int, findings: tuple[Finding, ...] = (), note: str | None = None
     ) -> Patient:
-        """What was painted, as a patient."""
+        """What was painted, as a patient that says of itself that no person stands behind it."""
+        made = Finding("synthetic-patient", f"Synthetic patient (built-in case {case}, seed {seed}).")
         return Patient(
             id=f"{case}-{seed}",
             label=label,
             grid=self.grid,
             hu=np.clip(np.rint(self.hu), -1024, 3071).astype(np.int16),
             structures=dict(self._structures),
-            findings=findings,
+            findings=(made, *findings),
             prescription_note=note,
             provenance={"source": "procedural case", "case": case, "seed": str(seed)},
         )

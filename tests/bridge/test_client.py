@@ -25,6 +25,7 @@ PATIENT = "patients/P1"
 CLINICAL = "patients/P1/plans/clinical"
 PTV = "patients/P1/structures/ptv"
 OPTIMIZE = model.OptimizeSpec()
+WRITE = model.SessionMode.READ_WRITE
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def client(server: Serving) -> Iterator[Client]:
 
 @pytest.fixture
 def session(client: Client) -> Iterator[Session]:
-    with client.session(PATIENT) as session:
+    with client.session(PATIENT, WRITE) as session:
         yield session
 
 
@@ -77,7 +78,7 @@ def test_a_plan_is_copied_changed_optimised_and_saved(client: Client, session: S
 
 def test_what_is_not_committed_is_gone_when_the_session_ends(client: Client) -> None:
     """Leaving the block without a commit leaves no trace."""
-    with client.session(PATIENT) as session:
+    with client.session(PATIENT, WRITE) as session:
         copy = session.copy_plan(CLINICAL, "For nothing")
     with pytest.raises(errors.NotFound, match=copy.name):
         client.plan(copy.name)
@@ -151,7 +152,7 @@ def test_the_asynchronous_client_goes_the_same_way(server: Serving) -> None:
 
     async def journey() -> tuple[model.OptimizationResult, list[model.Progress]]:
         seen: list[model.Progress] = []
-        async with await server.async_client() as client, client.session(PATIENT) as session:
+        async with await server.async_client() as client, client.session(PATIENT, WRITE) as session:
             copy = await session.copy_plan(CLINICAL, "Async")
             return await session.optimize(copy.name, OPTIMIZE, on_progress=seen.append), seen
 
@@ -187,7 +188,7 @@ def test_progress_is_told_in_order_and_in_the_callers_thread(session: Session, p
 def test_an_operation_can_be_started_watched_and_cancelled() -> None:
     """Who does not want to wait gets the operation itself."""
     backend = ToyBackend(hold=True)
-    with serve(backend) as server, server.client() as client, client.session(PATIENT) as session:
+    with serve(backend) as server, server.client() as client, client.session(PATIENT, WRITE) as session:
         copy = session.copy_plan(CLINICAL, "Watched")
         started = session.start_optimize(copy.name, OPTIMIZE)
         outcome = session.cancel(started.name)
@@ -207,7 +208,7 @@ def test_ctrl_c_cancels_the_optimisation() -> None:
         assert main is not None
         threading.Thread(target=signal.pthread_kill, args=(main, signal.SIGINT)).start()
 
-    with serve(backend) as server, server.client() as client, client.session(PATIENT) as session:
+    with serve(backend) as server, server.client() as client, client.session(PATIENT, WRITE) as session:
         copy = session.copy_plan(CLINICAL, "Interrupted")
         backend.go_on.release()
         with pytest.raises(KeyboardInterrupt):
@@ -221,7 +222,7 @@ def test_ctrl_c_cancels_the_optimisation() -> None:
 def test_a_callback_that_fails_cancels_the_optimisation() -> None:
     """An exception in the caller's own code ends the wait and the work."""
     backend = ToyBackend(hold=True, optimize_steps=100)
-    with serve(backend) as server, server.client() as client, client.session(PATIENT) as session:
+    with serve(backend) as server, server.client() as client, client.session(PATIENT, WRITE) as session:
         copy = session.copy_plan(CLINICAL, "Broken callback")
         backend.go_on.release()
         with pytest.raises(ZeroDivisionError):
@@ -277,7 +278,7 @@ def test_a_lost_lease_shows_at_the_next_call() -> None:
     with (
         serve(ToyBackend(), clock=lambda: datetime.now(UTC) + late) as server,
         server.client() as client,
-        client.session(PATIENT, lease_s=600.0) as session,
+        client.session(PATIENT, WRITE, lease_s=600.0) as session,
     ):
         late = timedelta(hours=1)
         with pytest.raises(errors.SessionExpired):
@@ -289,17 +290,38 @@ def test_a_lost_lease_shows_at_the_next_call() -> None:
 def test_the_lease_is_renewed_in_the_background(client: Client) -> None:
     """A session in use outlives its lease several times over."""
     lease = timedelta(seconds=0.3)
-    with client.session(PATIENT, lease_s=lease.total_seconds()) as session:
+    with client.session(PATIENT, WRITE, lease_s=lease.total_seconds()) as session:
         until = datetime.now(UTC) + 3 * lease
         while datetime.now(UTC) < until:
             session.plans(PATIENT)
 
 
+def test_a_session_reads_unless_it_asks_for_writing(client: Client) -> None:
+    """Nobody changes anything by leaving the mode out."""
+    with client.session(PATIENT) as session, pytest.raises(errors.ReadOnly):
+        session.copy_plan(CLINICAL, "not asked for")
+
+
+@pytest.mark.parametrize("change", ["set_priority", "update_objective", "delete_objective"])
+def test_an_objective_that_is_not_there_is_not_found(session: Session, plan: model.Plan, change: str) -> None:
+    """Each change of it says which one is missing."""
+    missing = f"{plan.name}/objectives/none"
+    changes = {
+        "set_priority": lambda: session.set_priority(missing, 10.0),
+        "update_objective": lambda: session.update_objective(
+            missing, model.ObjectiveSpec(PTV, model.MaxDose(66.0), 1.0)
+        ),
+        "delete_objective": lambda: session.delete_objective(missing),
+    }
+    with pytest.raises(errors.NotFound, match="objectives/none"):
+        changes[change]()
+
+
 def test_a_patient_has_one_writing_session(client: Client, session: Session) -> None:
     """The second one is told so, and reading is still open to it."""
-    with pytest.raises(errors.SessionConflict), client.session(PATIENT):
+    with pytest.raises(errors.SessionConflict), client.session(PATIENT, WRITE):
         pass
-    with client.session(PATIENT, model.SessionMode.READ_ONLY) as reader:
+    with client.session(PATIENT) as reader:
         assert reader.plans(PATIENT)
 
 
@@ -327,7 +349,7 @@ def test_a_read_only_server_opens_no_writing_session() -> None:
         serve(ToyBackend(), read_only=True) as server,
         server.client() as client,
         pytest.raises(errors.ReadOnly),
-        client.session(PATIENT),
+        client.session(PATIENT, WRITE),
     ):
         pass
 

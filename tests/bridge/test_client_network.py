@@ -23,6 +23,7 @@ from tests.bridge.toy_backend import ToyBackend
 
 PATIENT = "patients/P1"
 CLINICAL = "patients/P1/plans/clinical"
+WRITE = model.SessionMode.READ_WRITE
 LOST_ON_THE_WAY_BYTES = 8_000_000
 """gRPC throws away what a broken connection had brought but nobody had read; sending all again would be 14 MB."""
 
@@ -68,7 +69,7 @@ def test_a_read_is_asked_again(client: Client, line: CuttableLine) -> None:
 
 def test_a_write_whose_answer_is_lost_happens_once(client: Client, line: CuttableLine) -> None:
     """It is sent again under the same request id, so the server answers it as it did before."""
-    with client.session(PATIENT) as session:
+    with client.session(PATIENT, WRITE) as session:
         line.cut_after(1)
         copy = session.copy_plan(CLINICAL, "Once")
         assert line.cuts == 1
@@ -97,7 +98,7 @@ def test_a_watch_goes_on_where_it_was_cut(server: Serving) -> None:
             seen.append(progress.iteration)
             backend.go_on.release(4)
 
-        with connect(line.endpoint, holding.token) as client, client.session(PATIENT) as session:
+        with connect(line.endpoint, holding.token) as client, client.session(PATIENT, WRITE) as session:
             copy = session.copy_plan(CLINICAL, "Watched")
             backend.go_on.release()
             result = session.optimize(copy.name, model.OptimizeSpec(), go_on)
@@ -146,8 +147,9 @@ def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
         vanishing = textwrap.dedent(
             f"""
             from bridge.client import connect
+            from bridge.model import SessionMode
             with connect({server.endpoint!r}, {server.token!r}) as client:
-                with client.session({PATIENT!r}, lease_s=600.0) as session:
+                with client.session({PATIENT!r}, SessionMode.READ_WRITE, lease_s=600.0) as session:
                     session.copy_plan({CLINICAL!r}, "Never saved")
                     print("copied", flush=True)
                     input()
@@ -160,10 +162,10 @@ def test_a_client_that_vanishes_leaves_nothing_behind() -> None:
             assert process.stdout.readline() == "copied\n"
             process.send_signal(signal.SIGKILL)
         with server.client() as client:
-            with pytest.raises(errors.SessionConflict), client.session(PATIENT):
+            with pytest.raises(errors.SessionConflict), client.session(PATIENT, WRITE):
                 pass
             late = timedelta(hours=1)
-            with client.session(PATIENT) as session:
+            with client.session(PATIENT, WRITE) as session:
                 assert [plan.name for plan in session.plans(PATIENT)] == [CLINICAL]
 
 

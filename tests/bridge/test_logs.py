@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+import structlog
 
-from bridge import logs
+from bridge import errors, logs
+from bridge.testing import serve
+from tests.bridge.toy_backend import ToyBackend
 
 PROGRAM = """
 import logging, structlog
@@ -31,6 +35,47 @@ def test_a_program_reads_json_lines_with_one_correlation_id() -> None:
     ]
     assert lines[0]["beams"] == 9
     assert done.stdout == ""
+
+
+FAILURE = """
+import logging, sys, structlog
+from bridge import logs
+sys.stderr.isatty = lambda: True
+logs.configure("info")
+def fail():
+    request_body = "Must" + "ermann"
+    raise KeyError("beam 3")
+for failed in (structlog.get_logger("ours").exception, logging.getLogger("theirs").exception):
+    try:
+        fail()
+    except KeyError:
+        failed("broken")
+"""
+
+
+def test_a_traceback_on_a_terminal_shows_no_values() -> None:
+    """It names the line that failed, ours or a library's, and not what the variables held: they may name a patient."""
+    done = subprocess.run([sys.executable, "-c", FAILURE], capture_output=True, text=True, check=True)
+    assert done.stderr.count("KeyError: 'beam 3'") == 2
+    assert "Mustermann" not in done.stderr
+
+
+class Broken(ToyBackend):
+    """A toy whose beams cannot be read."""
+
+    def beams(self, plan: str) -> Any:
+        patient_name = "Must" + "ermann"
+        raise KeyError(plan, len(patient_name))
+
+
+def test_a_server_in_somebody_elses_program_shows_no_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody configured any logging, the server's own traceback still holds no values of variables."""
+    structlog.reset_defaults()
+    with serve(Broken()) as server, server.client() as client, pytest.raises(errors.ServerFault):
+        client.beams("patients/P1/plans/clinical")
+    shown = "".join(capsys.readouterr())
+    assert "KeyError: ('patients/P1/plans/clinical', 10)" in shown
+    assert "Mustermann" not in shown
 
 
 def test_work_without_an_id_gets_one_and_keeps_it() -> None:

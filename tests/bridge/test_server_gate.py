@@ -1,4 +1,4 @@
-"""What stands before every call: validation, limits, token, profiles, the wall, the trail."""
+"""What stands before every call: validation, limits, profiles, the wall, the trail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import grpc
 import pytest
 import structlog
 from google.protobuf.descriptor import MethodDescriptor
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from raw_client import (
     CLINICAL,
@@ -237,26 +236,6 @@ async def test_lease_beyond_the_limit_is_refused_with_the_limit() -> None:
         refusal = await refused(raw.call("OpenSession", **opening(lease_s=7200)))
         assert refusal.reason == "LIMIT_EXCEEDED"
         assert (refusal.metadata["field"], refusal.metadata["limit"]) == ("lease_s", "3600")
-
-
-@on_a_loop
-async def test_token_opens_the_door() -> None:
-    """Without the token, and with another one, a call is UNAUTHENTICATED; with it, it is answered."""
-    async with serving(token="secret") as raw:
-        for headers in ((), (("authorization", "Bearer other"),), (("authorization", "secret"),)):
-            refusal = await refused(raw.call("GetServerInfo", metadata=headers))
-            assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
-        assert await raw.call("GetServerInfo", metadata=(("authorization", "Bearer secret"),))
-
-
-@on_a_loop
-async def test_health_needs_no_token() -> None:
-    """A supervisor may ask for health without being let in."""
-    async with serving(token="secret") as raw:
-        answer = await health_pb2_grpc.HealthStub(raw.channel).Check(
-            health_pb2.HealthCheckRequest(service="bridge.tps.v1.PlanService")
-        )
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_only_the_loopback_is_served() -> None:

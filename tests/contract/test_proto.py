@@ -14,7 +14,7 @@ import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 
 import bridge.tps.v1
-from bridge import errors, model
+from bridge import INTENDED_USE, errors, model
 from bridge.backends.simulator.description import server_info
 from bridge.tps.v1 import options_pb2
 
@@ -216,6 +216,13 @@ def test_messages_have_the_same_fields(kind: Any) -> None:
     inside = {field.name for oneof in oneofs for field in oneof.fields}
     wire = ({field.name for field in message.fields} - inside) | {oneof.name for oneof in oneofs}
     assert wire == {field.name for field in dataclasses.fields(kind)}
+
+
+@pytest.mark.parametrize("path", sorted(SPECIFICATION.parent.rglob("*.proto")), ids=lambda path: path.name)
+def test_every_file_says_what_it_is_for(path: Path) -> None:
+    """The intended use goes with a file that is handed on alone."""
+    head, _ = path.read_text().split("syntax =", 1)
+    assert f"// {INTENDED_USE}\n" in head
 
 
 # ------------------------------------------------------------------------------------------ the specification

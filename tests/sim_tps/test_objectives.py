@@ -128,7 +128,7 @@ def test_fall_off_leaves_targets_alone() -> None:
         ({"volume_percent": None}, "volume_percent"),
         ({"volume_percent": 101.0}, "volume_percent"),
         ({"type": ObjectiveType.EUD_UPPER}, "a is None"),
-        ({"type": ObjectiveType.EUD_UPPER, "a": 0.0}, "a is 0"),
+        ({"type": ObjectiveType.EUD_UPPER, "a": 0.0}, "a is 0, expected -100 to 100 without 0"),
         ({"type": ObjectiveType.FALL_OFF}, "end_dose_gy"),
     ],
 )

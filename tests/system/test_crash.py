@@ -34,6 +34,7 @@ OBJECTIVES = (
 )
 WRITE = model.SessionMode.READ_WRITE
 TESTER = model.ClientInfo("pytest", "1")
+KILLS = 12
 
 
 @pytest.fixture
@@ -86,23 +87,35 @@ def test_committed_work_survives_a_kill(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_of_a_commit(folder: Path) -> None:
-    """Twelve kills at random moments around a commit: each time the plan is there whole, or not at all."""
-    moments, outcomes = random.Random(20), set()
-    for _ in range(12):
+    """Kills spread over twice the time that a commit takes: each time the plan is there whole, or not at all."""
+    longest_s, draws, outcomes = 2 * commit_time_s(folder), random.Random(20), set()
+    for part in range(KILLS):
         with suppress(errors.BridgeError), running(folder) as (server, client), ExitStack() as stack:
             before = plan_names(client)
             session = stack.enter_context(client.session(PATIENT, mode=WRITE, client_info=TESTER))
             plan = planned(session)
             digest = session.pending_changes().digest
-            threading.Timer(moments.uniform(0.0, 0.12), os.kill, (server.pid, signal.SIGKILL)).start()
+            moment_s = longest_s * (part + draws.random()) / KILLS
+            kill = threading.Timer(moment_s, os.kill, (server.pid, signal.SIGKILL))
+            kill.start()
             try:
                 session.commit(digest)
                 answered = True
             except errors.BridgeError:
                 answered = False
-            time.sleep(0.15)
+            kill.join()
         outcomes.add(there_or_not(folder, before, plan, answered))
-    assert "there" in outcomes
+    assert outcomes == {"there", "gone"}
+
+
+def commit_time_s(folder: Path) -> float:
+    """How long this machine takes for one commit, as the client sees it."""
+    with running(folder) as (_, client), client.session(PATIENT, mode=WRITE, client_info=TESTER) as session:
+        planned(session)
+        digest = session.pending_changes().digest
+        begun = time.perf_counter()
+        session.commit(digest)
+        return time.perf_counter() - begun
 
 
 def planned(session: Session) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bridge import model
+from bridge import INTENDED_USE, model
 from bridge.client import connect
 from bridge.data_folder import FolderInUse, held
 from bridge.launch import LaunchFailed, launch
+from tests.sim_tps import dicom_sets as sets
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "bridge.cli"]
@@ -60,36 +61,84 @@ def test_a_launched_server_ends_with_the_program_that_launched_it(tmp_path: Path
 
 
 def test_a_second_server_on_the_same_folder_is_refused(tmp_path: Path) -> None:
-    """It names the process that holds the folder."""
+    """It names the process that holds the folder, in one sentence and without a log."""
     with (
         launch(data_dir=tmp_path) as first,
-        pytest.raises(LaunchFailed, match=f"in use by process {first.pid}"),
+        pytest.raises(LaunchFailed, match=f"^data folder .* in use by process {first.pid}") as refusal,
         launch(data_dir=tmp_path),
     ):
         pass
+    assert "\n" not in str(refusal.value)
 
 
-def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    """The launcher's error ends with what the child said."""
+def test_a_server_that_refuses_says_why_in_a_sentence(tmp_path: Path) -> None:
+    """The launcher's error is what a person can mend, and nothing about processes."""
     missing = tmp_path / "missing.npz"
-    with pytest.raises(LaunchFailed, match=r"no file or folder .*missing\.npz"), launch(missing, data_dir=tmp_path):
+    with (
+        pytest.raises(LaunchFailed, match=r"^there is no file or folder .*missing\.npz.*tg119\.$") as refusal,
+        launch(missing, data_dir=tmp_path),
+    ):
+        pass
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_server_that_breaks_leaves_the_end_of_its_log(tmp_path: Path) -> None:
+    """Where the child did not say itself what is wrong, its log does."""
+    with (
+        pytest.raises(LaunchFailed, match=r"(?s)ended with status 2 .*--seed"),
+        launch(seed=3, data_dir=tmp_path),
+    ):
         pass
 
 
-def test_a_committed_plan_survives_a_killed_server(tmp_path: Path) -> None:
-    """kill -9: what was committed is there after a restart, and the folder is not locked by the dead."""
-    with (
-        launch(case="tg119", data_dir=tmp_path) as server,
-        connect(server.endpoint, server.token) as client,
-        client.session(PATIENT) as session,
-    ):
-        kept = session.create_plan(_plan_spec("Kept"))
-        session.commit(session.pending_changes().digest)
-        lost = session.create_plan(_plan_spec("Lost"))
-        os.kill(server.pid, signal.SIGKILL)
-    with launch(data_dir=tmp_path) as server, connect(server.endpoint, server.token) as client:
-        assert [plan.name for plan in client.plans(PATIENT)] == [kept.name]
-        assert lost.name != kept.name
+@pytest.mark.parametrize(("asked", "used"), [(3, 3), (None, 0)])
+def test_a_launched_server_tells_the_seed_of_its_case(tmp_path: Path, asked: int | None, used: int) -> None:
+    """Also where it was left to the case; a server without a case has none."""
+    with launch(case="tg119", seed=asked, data_dir=tmp_path) as server:
+        assert (server.seed, server.patient) == (used, f"patients/tg119-{used}")
+    with launch(data_dir=tmp_path) as server:
+        assert server.seed is None
+
+
+def test_one_of_two_ct_series_is_chosen(tmp_path: Path) -> None:
+    """`import` and `serve` refuse a folder with two, name both and the option, and take the one that is named."""
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    sets.write_ct(folder)
+    sets.write_structures(folder)
+    sets.write_ct(folder, series="1.2.3.209")
+    refused = _command("import", str(folder), "--data-dir", str(tmp_path / "data"))
+    assert refused.returncode == 1
+    assert all(word in refused.stderr for word in (sets.SERIES, "1.2.3.209", "--series"))
+    done = _command("import", str(folder), "--data-dir", str(tmp_path / "data"), "--series", sets.SERIES)
+    assert done.returncode == 0, done.stderr
+    with launch(folder, series=sets.SERIES, keep_nothing=True) as server:
+        assert server.patient == "patients/scans"
+
+
+NO_POSIX = """
+import sys
+sys.modules["fcntl"] = None
+import bridge.cli, os
+os.name = "other"
+bridge.cli.app(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("words", [("serve",), ("serve", "--keep-nothing")])
+def test_without_posix_the_server_says_so(words: tuple[str, ...]) -> None:
+    """On Windows a person reads what they need, not which module is missing."""
+    done = subprocess.run([sys.executable, "-c", NO_POSIX, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Linux and macOS only" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("cases",), ("patients", "--data-dir", "."), ("proto", ".")])
+def test_what_is_printed_says_what_it_is_for(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The intended use ends the output of every command that lists or writes something."""
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert " ".join(done.stdout.split()).endswith(INTENDED_USE)
 
 
 def test_the_token_is_for_its_owner_only(people_server: tuple[subprocess.Popen[str], str], tmp_path: Path) -> None:
@@ -180,12 +229,6 @@ def test_the_pytest_plugin_gives_a_running_tps(beamwright_client) -> None:  # ty
 
 def _command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
-
-
-def _plan_spec(label: str) -> model.PlanSpec:
-    target = f"{PATIENT}/structures/OuterTarget"
-    prescription = model.Prescription(25, (model.TargetPrescription(target, 50.0),))
-    return model.PlanSpec(label, prescription, (model.BeamSpec(0.0, isocentre_structure=target),))
 
 
 def _wait_until_free(folder: Path) -> None:

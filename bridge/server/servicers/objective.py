@@ -66,7 +66,6 @@ class ObjectiveServicer(objective_service_pb2_grpc.ObjectiveServiceServicer):
             current = self._spec(plan.name, request.name)
             spec = replace(current, **{path: getattr(wanted, path) for path in paths})
             require_consistent((spec, "spec"))
-            require_consistent((spec, "spec"))
             self._desk.envelope.objective(spec)
             stored = self._tps.update_objective(request.name, spec)
             return UpdateObjectiveResponse(objective=_one(stored), plan_etag=self._etag(plan.name))
