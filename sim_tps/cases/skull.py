@@ -1,7 +1,8 @@
 """The head above the neck: skull, brain, ventricles, brainstem, eyes and optic pathway, inner ears, face.
 
 Landmarks are mm from the sella turcica of an average adult (x left, y posterior, z superior), then stretched by the
-individual's `Build`. The skull is a shell round the cranial cavity, so its base follows the brain's as in a real head.
+individual's `Build`. The cranial cavity is a smooth vault out of which the skull base is cut (sphenoid, clivus, petrous
+bones); the skull is a shell round what is left, so its base follows the brain's as in a real head.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim_tps.cases.canvas import Canvas, Depths
-from sim_tps.cases.shapes import Ellipsoid, HalfSpace, Shape, Tube, Union, mirrored, turned
+from sim_tps.cases.shapes import Ellipsoid, HalfSpace, Intersection, Shape, Tube, Union, mirrored, turned
 from sim_tps.cases.tissue import Build, Hu
 from sim_tps.patient import Role
 
@@ -20,6 +21,8 @@ SKULL_MM = 7.0
 TABLE_MM = 1.8
 SCALP_MM = 5.5
 CSF_MM = 1.6
+CISTERN_MM = 3.0
+"""Room left between the brainstem and the skull base in front of it."""
 FORAMEN_Z = -57.0
 """Where brain and brainstem end and the cord begins."""
 
@@ -39,11 +42,12 @@ class Skull:
 
 def design(build: Build, rng: np.random.Generator) -> Skull:
     """The individual's shapes, before anything is painted."""
-    cavity = _cavity(build).rippled(rng, 1.0, 80.0)
+    vault = _vault(build).rippled(rng, 1.0, 80.0)
+    brainstem = _brainstem(build).rippled(rng, 0.35, 18.0).grown(rng.uniform(-0.7, 0.7))
     return Skull(
-        cavity=cavity,
-        outline=_cranium(cavity).blended(_face(build), 14.0),
-        brainstem=_brainstem(build).rippled(rng, 0.35, 18.0).grown(rng.uniform(-0.7, 0.7)),
+        cavity=vault - (_base(build) - brainstem.grown(CISTERN_MM)),
+        outline=_cranium(vault).blended(_face(build), 14.0),
+        brainstem=brainstem,
         chiasm=_chiasm(build).grown(rng.uniform(-0.25, 0.15)),
         nerves=_both(build, _optic_nerve),
         cochleae=_both(build, _cochlea),
@@ -74,23 +78,37 @@ def _above(build: Build, z: float) -> Shape:
 # --- shapes -----------------------------------------------------------------------------------------------------------
 
 
-def _cavity(build: Build) -> Shape:
-    """The cranial cavity: cerebral, middle and posterior fossae less the petrous ridges and the sella."""
+def _vault(build: Build) -> Shape:
+    """The cranial cavity were its base smooth: cerebrum, temporal lobes and posterior fossa in one."""
     cerebrum = Ellipsoid(build.at(0, 17, 45), build.size(66, 84, 44), power=2.45)
     temporal = [
         Ellipsoid(centre, build.size(22, 36, 19), axes=turned(yaw_deg=side * 10))
         for centre, side in zip(mirrored(build.at(40, 3, 1)), (1, -1), strict=True)
     ]
-    fossa = Ellipsoid(build.at(0, 50, -19), build.size(54, 42, 33), power=2.2)
+    fossa = Ellipsoid(build.at(0, 51, -18), build.size(54, 43, 33))
     stem = Tube([build.at(0, 24, -20), build.at(0, 33, -52), build.at(0, 37, -72)], [16, 12, 10])
-    whole = Union((Union((cerebrum, *temporal), 16.0), Union((fossa, stem), 10.0)), 34.0)
-    ridges = [Tube([build.at(s * 62, 30, -19), build.at(s * 14, 8, -9)], [9, 4]) for s in (1, -1)]
-    sella = Ellipsoid(build.at(0, 1, -8), build.size(9, 10, 12))
-    return whole - Union((*ridges, sella), 3.0)
+    return Union((Union((cerebrum, *temporal), 16.0), Union((fossa, stem), 10.0)), 34.0)
 
 
-def _cranium(cavity: Shape) -> Shape:
-    return cavity.grown(SKULL_MM + SCALP_MM)
+def _base(build: Build) -> Shape:
+    """What rises into the vault: floor of the middle fossae, sphenoid with clivus, petrous ridges.
+
+    The posterior fossa lies behind three planes: the clivus and the back of each petrous bone.
+    """
+    faces = [HalfSpace(build.at(s * 12, 12, -4), (-0.53 * s, 0.80, 0.26)) for s in (1, -1)]
+    clivus = HalfSpace(build.at(0, 6, -2), (0, 0.99, 0.12))
+    floor = Intersection(*(HalfSpace(build.at(s * 40, 0, -17), (0.12 * s, 0, 1)) for s in (1, -1)))
+    sphenoid = Ellipsoid(build.at(0, -3, -16), build.size(13, 15, 20), power=2.6)
+    ridges = [
+        HalfSpace(build.at(s * 12, 12, -4), (0.29 * s, -0.35, 0.89)) & face & HalfSpace((0, 0, 0), (-s, 0, 0))
+        for s, face in zip((1, -1), faces, strict=True)
+    ]
+    body = Union((floor & Union((clivus, *faces), 4.0), sphenoid & clivus), 5.0)
+    return Union((body, *ridges), 4.0)
+
+
+def _cranium(vault: Shape) -> Shape:
+    return vault.grown(SKULL_MM + SCALP_MM)
 
 
 def _face(build: Build) -> Shape:
@@ -131,7 +149,7 @@ def _optic_nerve(build: Build, side: float) -> Shape:
 
 def _cochlea(build: Build, side: float) -> Shape:
     turn = turned(yaw_deg=-35 * side)
-    return Ellipsoid(build.at(side * 24.5, 19, -13), build.size(3.95, 2.95, 2.8), axes=turn)
+    return Ellipsoid(build.at(side * 26, 17, -14), build.size(3.95, 2.95, 2.8), axes=turn)
 
 
 def _eye(build: Build, side: float) -> Shape:
@@ -147,15 +165,15 @@ def _lens(build: Build, side: float) -> Shape:
 
 def _paint_bone(canvas: Canvas, cavity: Depths, build: Build) -> None:
     """Outer table, diploe and inner table, down to the foramen magnum; petrous bones, mastoids, clivus."""
-    above = canvas.region(_above(build, -51.0))
+    above = canvas.region(_above(build, FORAMEN_Z + 2))
     canvas.paint(cavity.deeper_than(-SKULL_MM) & above, Hu.CORTEX)
     canvas.paint(cavity.deeper_than(TABLE_MM - SKULL_MM) & above, Hu.DIPLOE)
     canvas.paint(cavity.deeper_than(-TABLE_MM) & above, Hu.CORTEX)
     for s in (1, -1):
-        canvas.paint(Tube([build.at(s * 62, 28, -18), build.at(s * 16, 9, -8)], [11, 6]), 1050.0)
+        canvas.paint(Tube([build.at(s * 60, 30, -19), build.at(s * 14, 8, -14)], [12, 8]), 1050.0)
         canvas.paint(Ellipsoid(build.at(s * 62, 36, -34), build.size(10, 12, 16)), 620.0)
-    canvas.paint(Ellipsoid(build.at(0, 0, -1), build.size(6.5, 5, 4)), Hu.GREY + 8)
-    canvas.paint(Tube([build.at(0, 9, 0), build.at(0, 15, -20), build.at(0, 24, -44)], [6, 8, 5]), 520.0)
+    canvas.paint(Ellipsoid(build.at(0, 0, 0), build.size(6.5, 5, 5.5)), Hu.GREY + 8)
+    canvas.paint(Tube([build.at(0, 5, -3), build.at(0, 9, -26), build.at(0, 21, -50)], [6, 8, 5]), 520.0)
 
 
 def _paint_face(canvas: Canvas, build: Build, rng: np.random.Generator) -> None:
@@ -195,7 +213,7 @@ def _paint_sinuses(canvas: Canvas, build: Build, rng: np.random.Generator) -> No
             Ellipsoid(build.at(s * 27.5, -44, -33), build.size(11.5, 16, 12.5), power=2.4).rippled(rng, 1.0, 16), Hu.AIR
         )
         canvas.paint(Ellipsoid(build.at(s * 9, -65, 16), build.size(8, 5, 10)).rippled(rng, 1.3, 12), Hu.AIR)
-        canvas.paint(Ellipsoid(build.at(s * 6.5, -1, -14), build.size(5.6, 9, 8)).rippled(rng, 0.8, 12), Hu.AIR)
+        canvas.paint(Ellipsoid(build.at(s * 6.5, -7, -13), build.size(5.6, 9, 8)).rippled(rng, 0.8, 12), Hu.AIR)
         for y in (-54, -45, -36, -27, -18):
             canvas.paint(
                 Ellipsoid(build.at(s * 6.5, y, -2), build.size(5.2, 3.9, 8), power=2.6).rippled(rng, 0.6, 8), Hu.AIR
@@ -209,17 +227,17 @@ def _paint_sinuses(canvas: Canvas, build: Build, rng: np.random.Generator) -> No
         for _ in range(34):
             spot = rng.normal(size=3) * (4.0, 5.0, 7.0) + (s * 61, 36, -31)
             canvas.paint(Ellipsoid(build.at(*spot), (rng.uniform(1.4, 3.0),) * 3), -650.0)
-        canvas.paint(Tube([build.at(s * 79, 22, -19), build.at(s * 44, 20, -17)], [3.4, 2.6]), Hu.AIR)
+        canvas.paint(Tube([build.at(s * 79, 24, -21), build.at(s * 44, 22, -20)], [3.4, 2.6]), Hu.AIR)
         canvas.paint(Tube([build.at(s * 6, -86, -47), build.at(s * 5, -72, -38)], [4, 4]), Hu.AIR)
     canvas.paint(Ellipsoid(build.at(0, -44, -27), build.size(1.0, 32, 17), power=3.0), 180.0)
-    canvas.paint(Ellipsoid(build.at(0, 0, -34), build.size(11, 12, 9)), Hu.AIR)
+    canvas.paint(Ellipsoid(build.at(0, -4, -35), build.size(11, 10, 8)), Hu.AIR)
 
 
 def _paint_brain(canvas: Canvas, cavity: Depths, skull: Skull, build: Build, rng: np.random.Generator) -> None:
     """CSF, the brain with cortex, white matter and ventricles, the brainstem."""
     canvas.paint(cavity.deeper_than(0.0), Hu.CSF)
     above = canvas.region(_above(build, FORAMEN_Z))
-    cisterns = _cisterns(build)
+    cisterns = _cisterns(build, skull.brainstem)
     stem = canvas.region(skull.brainstem)
     brain = ((cavity.deeper_than(CSF_MM) & above) - canvas.region(cisterns)) | stem
     canvas.paint(brain, Hu.GREY)
@@ -236,7 +254,7 @@ def _paint_brain(canvas: Canvas, cavity: Depths, skull: Skull, build: Build, rng
     canvas.outline("Brainstem", Role.OAR, stem)
 
 
-def _cisterns(build: Build) -> Shape:
+def _cisterns(build: Build, brainstem: Shape) -> Shape:
     """CSF spaces round the brainstem and chiasm, and down to the foramen magnum."""
     front = Tube([build.at(0, 3, 7), build.at(0, 9, -6), build.at(0, 13, -28), build.at(0, 24, -50)], [8, 5, 5, 5])
     ambient = Tube([build.at(-19, 18, 2), build.at(-12, 34, 4), build.at(0, 39, 5)], [3, 3, 4])
@@ -244,7 +262,9 @@ def _cisterns(build: Build) -> Shape:
     magna = Tube([build.at(0, 48, -45), build.at(0, 40, -58)], [9, 9])
     fourth = Ellipsoid(build.at(0, 36, -22), build.size(7, 4.5, 11))
     suprasellar = Ellipsoid(build.at(0, 1, 10), build.size(13, 11, 6))
-    return Union((front, ambient, ambient_left, magna, fourth, suprasellar), 3.0)
+    anterior = HalfSpace(build.at(0, 24, 0), (0, 1, 0)) - _above(build, 3)
+    prepontine = brainstem.grown(CISTERN_MM + CSF_MM) & anterior
+    return Union((front, prepontine, ambient, ambient_left, magna, fourth, suprasellar), 3.0)
 
 
 def _deep_grey(build: Build) -> Shape:

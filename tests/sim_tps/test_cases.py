@@ -207,6 +207,18 @@ def test_srs_targets_stay_out_of_brainstem_and_optics() -> None:
         assert shared_cc(gtv, head.structure(name)) == 0
 
 
+def test_brain_ends_at_the_skull_base() -> None:
+    """Brain holds no bone, cochleae are all bone, and before and below them there is no more brain."""
+    head = patient("brain-srs")
+    brain = head.structure("Brain").mask()
+    assert not (brain & (head.hu > 200)).any()
+    cochleae = [head.structure(f"Cochlea_{side}") for side in "LR"]
+    assert all((head.hu[cochlea.mask()] > 200).all() for cochlea in cochleae)
+    _x, y, z = np.mean([cochlea.centre_mm() for cochlea in cochleae], axis=0)
+    _x_mm, y_mm, z_mm = head.grid.axes_mm
+    assert not brain[z_mm < z - 10][:, y_mm < y - 8].any()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_srs_cohort_is_as_hard_as_it_says() -> None:
