@@ -13,6 +13,7 @@ from agent.report.planes import INSIDE
 from agent.volumes import Volumes, axes_mm
 from bridge import model
 
+
 @dataclass(frozen=True)
 class HotSpot:
     """The highest dose of the plan and its surroundings."""

@@ -14,7 +14,9 @@ from agent.records import RunResult
 from agent.report import tables
 from agent.report.dvh_plot import Curves, dvh_figure
 from agent.report.page import colours_of, data_uri, environment, hottest, prescription_gy, target_labels
-from agent.run_folder import Run, read, write_bytes, write_text
+from agent.run_folder import Run, claim, read, write_bytes, write_text
+
+COMPARISONS = Path("comparisons")
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,20 +25,37 @@ class Comparison:
 
     run_a: Run
     run_b: Run
+    names: tuple[str, str]
+    """The folders as the page and the terminal name them."""
     page: Path
     picture: Path
 
+    @property
+    def differences(self) -> list[str]:
+        return differences(self.run_a.result, self.run_b.result)
 
-def write_comparison(folder_a: Path, folder_b: Path, out: Path) -> Comparison:
-    """Read two run folders and write ``comparison.html`` and ``dvh.png`` into ``out``."""
+
+def write_comparison(folder_a: Path, folder_b: Path, out: Path | None = None) -> Comparison:
+    """Read two run folders and write ``comparison.html`` and ``dvh.png`` into a folder of their own.
+
+    Without ``out`` it is one in ``./comparisons`` named after both; a folder that holds anything is refused.
+    """
     run_a, run_b = read(folder_a), read(folder_b)
-    page, picture = out / "comparison.html", out / "dvh.png"
-    write_bytes(picture, both_dvhs(run_a, run_b, "png"))
-    write_text(page, render_comparison(run_a, run_b))
-    return Comparison(run_a, run_b, page, picture)
+    names = folder_names(folder_a, folder_b)
+    folder = claim(out or COMPARISONS / "-and-".join(names).replace("/", "-"))
+    page, picture = folder / "comparison.html", folder / "dvh.png"
+    write_bytes(picture, both_dvhs(run_a, run_b, names, "png"))
+    write_text(page, render_comparison(run_a, run_b, names))
+    return Comparison(run_a, run_b, names, page, picture)
 
 
-def render_comparison(run_a: Run, run_b: Run) -> str:
+def folder_names(folder_a: Path, folder_b: Path) -> tuple[str, str]:
+    """What to call the two: the folders' names, with those of the folders they lie in where they are alike."""
+    a, b = folder_a.resolve(), folder_b.resolve()
+    return (a.name, b.name) if a.name != b.name else (f"{a.parent.name}/{a.name}", f"{b.parent.name}/{b.name}")
+
+
+def render_comparison(run_a: Run, run_b: Run, names: tuple[str, str]) -> str:
     """The page as text."""
     a, b = run_a.result, run_b.result
     return (
@@ -45,31 +64,33 @@ def render_comparison(run_a: Run, run_b: Run) -> str:
         .render(
             a=a,
             b=b,
+            names=names,
             differences=differences(a, b),
             goals=tables.paired_goals(a.best_attempt, b.best_attempt),
-            facts=_facts(run_a, run_b),
-            colours=colours_of(run_a),
+            facts=_facts(run_a, run_b, names),
+            colours=colours_of(run_a, run_b),
             label_of=lambda structure: tables.label_of(structure, a),
-            dvh=data_uri(both_dvhs(run_a, run_b, "svg"), "image/svg+xml"),
+            dvh=data_uri(both_dvhs(run_a, run_b, names, "svg"), "image/svg+xml"),
         )
     )
 
 
-def both_dvhs(run_a: Run, run_b: Run, image_format: str) -> bytes:
+def both_dvhs(run_a: Run, run_b: Run, names: tuple[str, str], image_format: str) -> bytes:
     """DVHs of both best attempts, A solid and B dashed, with the goal marks of A."""
     a, b = run_a.result, run_b.result
     curves = [
-        Curves(f"A: {a.planner}, {a.case}", tables.curves(a.best_attempt, a), "-"),
-        Curves(f"B: {b.planner}, {b.case}", tables.curves(b.best_attempt, b), "--"),
+        Curves(f"A: {names[0]}", tables.curves(a.best_attempt, a), "-"),
+        Curves(f"B: {names[1]}", tables.curves(b.best_attempt, b), "--"),
     ]
     goals = [replace(goal, structure=tables.label_of(goal.structure, a)) for goal in a.best_attempt.goals]
-    colours = {**colours_of(run_b), **colours_of(run_a)}
+    colours = colours_of(run_a, run_b)
     return dvh_figure(curves, goals, colours, [*target_labels(a), *target_labels(b)], prescription_gy(a), image_format)
 
 
 def differences(a: RunResult, b: RunResult) -> list[str]:
     """What makes the two runs less than fully comparable."""
     pairs = [
+        ("patient", a.plan.patient.removeprefix("patients/"), b.plan.patient.removeprefix("patients/")),
         ("case", a.case, b.case),
         ("protocol", a.protocol, b.protocol),
         ("highest prescription", f"{prescription_gy(a):g} Gy", f"{prescription_gy(b):g} Gy"),
@@ -81,19 +102,20 @@ def differences(a: RunResult, b: RunResult) -> list[str]:
     return [f"{what}: {in_a} in A, {in_b} in B" for what, in_a, in_b in pairs if in_a != in_b]
 
 
-def _facts(run_a: Run, run_b: Run) -> list[dict[str, Any]]:
+def _facts(run_a: Run, run_b: Run, names: tuple[str, str]) -> list[dict[str, Any]]:
     rows = []
-    for run in (run_a, run_b):
+    for run, name in zip((run_a, run_b), names, strict=True):
         result = run.result
         rows.append(
             {
+                "Folder": name,
                 "Planner": result.planner,
                 "Case": result.case,
                 "Protocol": result.protocol,
                 "Attempts (best)": f"{len(result.attempts)} ({result.best})",
                 "Time": f"{result.seconds:.0f} s",
                 "TPS calls": str(result.tps_calls),
-                "Highest dose": hottest(run),
+                "Hottest point of the dose grid": hottest(run),
                 "Ended because": result.stop_reason,
             }
         )

@@ -1,11 +1,14 @@
 """The DVH of a run: the best attempt, the goals it was held to, and the dose the patient came with.
 
 The one idea: a goal is a mark in the plane of the curves, pointing to the side where the curve should lie, so a glance
-tells whether a curve keeps it. Solid lines are the plan, dashed ones the reference, in the structure's colour.
+tells whether a curve keeps it. Solid lines are the plan, dashed ones the reference, in the structure's colour. The key
+below the plot grows with what is drawn, so every curve has its name.
 """
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +31,10 @@ _FILL: Mapping[GoalStatus, Literal["full", "left", "none"]] = {
     GoalStatus.MISSED: "none",
 }
 """A mark is as full as its goal is met, so that it reads without colours."""
-_KEY_ROWS = 26
+_WIDTH_INCH, _PLOT_INCH, _ROW_INCH = 10.6, 4.9, 0.235
+_KEY_COLUMNS = 5
+_COLD_PERCENT = 5.0
+"""A curve without a goal that never comes above this share of the prescription is named, not drawn."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +69,19 @@ def dvh_figure(
     prescription_gy: float,
     image_format: str,
 ) -> bytes:
-    """The DVH plot as ``png`` or ``svg``; structures are drawn in the order of ``colours``, targets thicker."""
-    figure = Figure(figsize=(10.6, 5.4), facecolor="white")
-    axes = figure.add_axes((0.062, 0.105, 0.695, 0.855))
-    shown = [label for label in colours if any(label in each.dvhs for each in curves)]
+    """The DVH plot as ``png`` or ``svg``; targets are drawn thicker and named first, then what has goals."""
+    present = [label for label in colours if any(label in each.dvhs for each in curves)]
+    cold_gy = _COLD_PERCENT / 100.0 * prescription_gy
+    with_goals = {goal.structure for goal in goals}
+    shown = [label for label in present if label in with_goals or _highest_gy(curves, label) > cold_gy]
+    shown.sort(key=lambda label: (label not in targets, label not in with_goals))
+    cold = [label for label in present if label not in shown]
+    key = _Key(shown, _cold_lines(cold, cold_gy))
+    height_inch = _PLOT_INCH + _ROW_INCH * key.rows
+    figure = Figure(figsize=(_WIDTH_INCH, height_inch), facecolor="white")
+    axes = figure.add_axes(
+        (0.062, (_ROW_INCH * key.rows + 0.62) / height_inch, 0.92, (_PLOT_INCH - 0.85) / height_inch)
+    )
     for each in curves:
         for label in reversed(shown):
             if label in each.dvhs:
@@ -75,8 +90,11 @@ def dvh_figure(
     marks = [mark for goal in drawn if (mark := goal_mark(goal, curves[0].dvhs, prescription_gy)) is not None]
     for mark in marks:
         _draw_mark(axes, mark, colours[mark.structure])
-    _frame(axes, max(prescription_gy, _highest_gy(curves), *(mark.dose_gy for mark in marks)), prescription_gy)
-    _draw_key(figure, shown, colours, targets, curves, bool(marks))
+    highest_gy = [_highest_gy(curves, label) for label in shown]
+    _frame(axes, max(prescription_gy, *highest_gy, *(mark.dose_gy for mark in marks)), prescription_gy)
+    _draw_key(
+        figure.add_axes((0.03, 0.0, 0.955, _ROW_INCH * key.rows / height_inch)), key, colours, targets, curves, marks
+    )
     return rendered(figure, image_format)
 
 
@@ -108,9 +126,9 @@ def _draw_curve(axes: Axes, dvh: model.Dvh, colour: str, line: Literal["-", "--"
     axes.plot(dvh.dose_gy[::step], dvh.volume_percent[::step], color=colour, linestyle=line, linewidth=width)
 
 
-def _highest_gy(curves: Sequence[Curves]) -> float:
-    """The highest dose that any curve reaches."""
-    return max((float(d.dose_gy[d.volume_percent > 0][-1]) for c in curves for d in c.dvhs.values()), default=0.0)
+def _highest_gy(curves: Sequence[Curves], label: str) -> float:
+    """The highest dose that any curve of a structure reaches."""
+    return max(float(d.dose_gy[d.volume_percent > 0][-1]) for c in curves if (d := c.dvhs.get(label)) is not None)
 
 
 def _draw_mark(axes: Axes, mark: GoalMark, colour: str) -> None:
@@ -156,39 +174,71 @@ def _frame(axes: Axes, highest_gy: float, prescription_gy: float) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Key:
+    """What stands below the plot."""
+
+    shown: Sequence[str]
+    cold: Sequence[str]
+    """Lines of text about the structures that are not drawn."""
+
+    @property
+    def structure_rows(self) -> int:
+        return math.ceil(len(self.shown) / _KEY_COLUMNS)
+
+    @property
+    def rows(self) -> float:
+        return self.structure_rows + 2.6 + len(self.cold)
+
+
+def _cold_lines(labels: Sequence[str], cold_gy: float) -> list[str]:
+    if not labels:
+        return []
+    names = ", ".join(short(label) for label in labels)
+    return textwrap.wrap(f"Not drawn, as they have no goal and nowhere more than {cold_gy:.2g} Gy: {names}", 165)
+
+
 def _draw_key(
-    figure: Figure,
-    shown: Sequence[str],
+    axes: Axes,
+    key: _Key,
     colours: Mapping[str, str],
     targets: Sequence[str],
     curves: Sequence[Curves],
-    with_marks: bool,
+    marks: Sequence[GoalMark],
 ) -> None:
-    axes = figure.add_axes((0.775, 0.02, 0.22, 0.955))
+    """Structures column by column, then what lines and marks mean, then what is not drawn."""
     axes.set_axis_off()
-    axes.set_xlim(0, 10)
-    axes.set_ylim(_KEY_ROWS, 0)
-    row = 0.5
-    for label in shown[: _KEY_ROWS - 7]:
-        axes.add_line(Line2D([0, 1], [row, row], color=colours[label], linewidth=3.0 if label in targets else 2.0))
-        axes.text(1.5, row, short(label), fontsize=9, color=_INK, va="center", parse_math=False)
-        row += 1.0
-    row += 0.5
+    axes.set_xlim(0, 100)
+    axes.set_ylim(key.rows, 0)
+    for index, label in enumerate(key.shown):
+        column, row = divmod(index, key.structure_rows)
+        left, middle = column * 100 / _KEY_COLUMNS, row + 0.5
+        width = 3.4 if label in targets else 2.2
+        axes.add_line(Line2D([left, left + 2.2], [middle, middle], color=colours[label], linewidth=width))
+        _write(axes, left + 3.0, middle, short(label, 21), _INK)
+    below = key.structure_rows + 0.75
+    left = 0.0
     for each in curves:
-        axes.add_line(Line2D([0, 1], [row, row], color=_DIM, linewidth=1.4, linestyle=each.line))
-        axes.text(1.5, row, short(each.name, 32), fontsize=8.5, color=_DIM, va="center", parse_math=False)
-        row += 0.95
-    if with_marks:
-        for status, fill in _FILL.items():
-            axes.plot(
-                [0.5],
-                [row],
-                marker="<",
-                markersize=7.5,
-                fillstyle=fill,
-                color=_DIM,
-                markerfacecoloralt="white",
-                linestyle="none",
-            )
-            axes.text(1.5, row, f"goal {STATUS_WORD[status]}", fontsize=8.5, color=_DIM, va="center")
-            row += 0.95
+        axes.add_line(Line2D([left, left + 2.2], [below, below], color=_DIM, linewidth=1.4, linestyle=each.line))
+        _write(axes, left + 3.0, below, short(each.name, 44), _DIM)
+        left += 100 / _KEY_COLUMNS * (1 if len(each.name) < 22 else 2)
+    below, left = below + 1.0, 0.0
+    for status, fill in _FILL.items() if marks else ():
+        axes.plot(
+            [left + 1.1],
+            [below],
+            marker="<",
+            markersize=7.5,
+            fillstyle=fill,
+            color=_DIM,
+            markerfacecoloralt="white",
+            linestyle="none",
+        )
+        _write(axes, left + 3.0, below, f"goal {STATUS_WORD[status]}", _DIM)
+        left += 100 / _KEY_COLUMNS
+    for index, line in enumerate(key.cold):
+        _write(axes, 0.0, below + 1.0 + index, line, _DIM)
+
+
+def _write(axes: Axes, left: float, middle: float, text: str, colour: str) -> None:
+    axes.text(left, middle, text, fontsize=9, color=colour, va="center", parse_math=False)

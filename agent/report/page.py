@@ -103,13 +103,19 @@ def data_uri(content: bytes, media_type: str) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def colours_of(run: Run) -> dict[str, str]:
-    """Structure label -> colour, the same in every picture and table of the run."""
-    targets = run.result.plan.prescription.targets if run.result.plan.prescription else ()
-    names = tables.labels(run.result)
-    highest_first = [names[t.structure] for t in sorted(targets, key=lambda t: -t.total_gy) if t.structure in names]
-    shown = [s for s in run.result.structures if s.role not in _WITHOUT_COLOUR]
-    return structure_colours(shown, highest_first)
+def colours_of(*runs: Run) -> dict[str, str]:
+    """Structure label -> colour, the same in every picture and table of the run, or of runs shown together."""
+    shown: dict[str, model.Structure] = {}
+    prescribed_gy: dict[str, float] = {}
+    for run in runs:
+        for structure in run.result.structures:
+            if structure.role not in _WITHOUT_COLOUR:
+                shown.setdefault(structure.label, structure)
+        names, prescription = tables.labels(run.result), run.result.plan.prescription
+        for target in prescription.targets if prescription else ():
+            if target.structure in names:
+                prescribed_gy.setdefault(names[target.structure], target.total_gy)
+    return structure_colours(shown.values(), sorted(prescribed_gy, key=lambda label: -prescribed_gy[label]))
 
 
 _WITHOUT_COLOUR = (model.StructureRole.HELPER, model.StructureRole.SUPPORT)

@@ -11,9 +11,6 @@ import re
 import zlib
 from collections.abc import Iterable, Mapping
 
-from matplotlib import colormaps
-from matplotlib.colors import to_hex
-
 from agent.records import GoalStatus
 from bridge import model
 
@@ -32,14 +29,11 @@ STATUS_WORD: Mapping[GoalStatus, str] = {
 
 ISODOSE_PERCENT = (120.0, 110.0, 105.0, 100.0, 95.0, 80.0, 65.0, 50.0, 30.0)
 """Percent of the highest prescription; those above the plan's maximum are not drawn."""
-_RAMP, _RAMP_START = colormaps["viridis"], 0.2
-"""Perceptually even and without red; below its start it is too dark for a CT."""
-ISODOSE_COLOUR: Mapping[float, str] = {
-    level: to_hex(_RAMP(1.0 - (1.0 - _RAMP_START) * rank / (len(ISODOSE_PERCENT) - 1)))
-    for rank, level in enumerate(ISODOSE_PERCENT)
-}
+_RAMP = ("#fde725", "#bddf26", "#7ad151", "#44bf70", "#22a884", "#21918c", "#2a788e", "#355f8d", "#414487")
+"""The upper four fifths of matplotlib's viridis: perceptually even, without red; what is below is too dark for a CT."""
+ISODOSE_COLOUR: Mapping[float, str] = dict(zip(ISODOSE_PERCENT, _RAMP, strict=True))
 
-_TARGETS = ("#f01a2c", "#f23fc0", "#ff8a1f", "#a3123f", "#ff8f9c", "#7a1f1f")
+_TARGETS = ("#f01a2c", "#f23fc0", "#ff8a1f", "#a3123f", "#ff8f9c", "#cc5a3a")
 _EXTERNAL = "#8d99a6"
 _ORGANS = (
     (r"brainstem", "#2ca02c"),
@@ -58,7 +52,7 @@ _ORGANS = (
     (r"thyroid", "#2f3f9e"),
     (r"submand", "#b7cf3a"),
     (r"brain", "#8fae86"),
-    (r"lung", "#4d5560"),
+    (r"lung", "#5f3d1f"),
     (r"rectum", "#8a5a3c"),
     (r"bladder", "#1f77d4"),
     (r"femur|femoral", "#9c9a12"),
@@ -74,7 +68,7 @@ _ORGANS = (
     (r"core", "#1f77d4"),
 )
 """Organs and the colour each has unless another of the same patient has it already."""
-_SET = tuple(dict.fromkeys([colour for _, colour in _ORGANS] + ["#0b7a75", "#5f3d1f", "#c2b648"]))
+_SET = tuple(dict.fromkeys([colour for _, colour in _ORGANS] + ["#0b7a75", "#4d5560", "#c2b648"]))
 _SIDE = re.compile(r"(_[lr]\b|^(left|right))")
 _RIGHT = re.compile(r"(_r\b|^right)")
 _RIGHT_SHIFT = 0.42

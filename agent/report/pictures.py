@@ -200,7 +200,7 @@ def _draw_cross(axes: Axes, h_mm: float, v_mm: float) -> None:
         [h_mm],
         [v_mm],
         marker=_OPEN_CROSS,
-        markersize=15,
+        markersize=11,
         markerfacecolor="none",
         markeredgecolor="white",
         markeredgewidth=0.9,
@@ -240,7 +240,7 @@ _ON_CT: dict[str, Any] = {
 
 
 def _scale_bar(axes: Axes, width_mm: float) -> None:
-    length = max((step for step in (5, 10, 20, 50, 100) if step <= width_mm / 3.5), default=5)
+    length = max((step for step in (5, 10, 20, 50, 100) if step <= width_mm / 2.9), default=5)
     start, share = 0.965 - length / width_mm, length / width_mm
     axes.plot(
         [start, start + share],

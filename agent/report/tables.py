@@ -6,7 +6,7 @@ The one idea: whatever is shown as text is made here, once, for the page, the te
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from agent.records import Attempt, GoalResult, GoalStatus, RunResult
 from bridge import model
@@ -34,6 +34,27 @@ class GoalRow:
     """1: better than at first, -1: worse, 0: the same within 2 % of the limit."""
     note: str
     source: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one of two runs has to say to a goal."""
+
+    text: str
+    status: GoalStatus | None
+    """None where it was no goal of that run."""
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """One goal in two runs."""
+
+    structure: str
+    metric: str
+    limit: str
+    rank: int
+    a: Answer
+    b: Answer
 
 
 @dataclass(frozen=True)
@@ -260,18 +281,20 @@ def label_of(structure: str, result: RunResult) -> str:
     return next((each.label for each in result.structures if each.tg263_name == structure), structure)
 
 
-def paired_goals(one: Attempt, other: Attempt) -> list[GoalRow]:
-    """Every goal of either attempt: ``first`` is the value in ``one``, ``best`` that in ``other``."""
+def paired_goals(one: Attempt, other: Attempt) -> list[PairRow]:
+    """Every goal of either attempt with the answers of both, by rank."""
     here, there = ({goal_identity(goal): goal for goal in attempt.goals} for attempt in (one, other))
-    both = {
-        key: (here.get(key, _absent(goal)), there.get(key, _absent(goal))) for key, goal in {**there, **here}.items()
-    }
-    pairs = sorted(both.values(), key=lambda pair: pair[0].rank)
-    return [_goal_row(second, first) for first, second in pairs]
+    either = sorted({**there, **here}.items(), key=lambda item: item[1].rank)
+    return [
+        PairRow(
+            goal.structure, goal.metric, limit_text(goal), goal.rank, _answer(here.get(key)), _answer(there.get(key))
+        )
+        for key, goal in either
+    ]
 
 
-def _absent(goal: GoalResult) -> GoalResult:
-    return replace(goal, status=GoalStatus.NOT_EVALUABLE, value=None, note="not a goal of this run")
+def _answer(goal: GoalResult | None) -> Answer:
+    return Answer("not asked", None) if goal is None else Answer(measured(goal.value, goal.unit), goal.status)
 
 
 def status_counts(attempt: Attempt) -> dict[GoalStatus, int]:

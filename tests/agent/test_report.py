@@ -12,6 +12,8 @@ from run_builder import HOT_SPOT_MM, make_run, without_position
 
 from agent import run_folder
 from agent.records import GoalStatus
+from agent.report import tables
+from agent.report.compare import write_comparison
 from agent.report.page import render, write_report
 from bridge import INTENDED_USE, model
 
@@ -111,6 +113,54 @@ def test_labels_are_data() -> None:
     assert "<script" not in page
     assert "&lt;script&gt;" in page
     assert "_{{7*7}}" in _Outline(page).text
+
+
+def test_a_synthetic_patient_is_called_so() -> None:
+    """What the TPS says of a patient made by a program stands in the header, before anything else is read."""
+    run = make_run()
+    told = "Synthetic patient (built-in case tg119, seed 0)."
+    found = (model.Finding("synthetic-patient", told), *run.result.findings)
+    page = render(replace(run, result=replace(run.result, findings=found)))
+    assert told in page[: page.index("</header>")]
+    assert "Synthetic" not in render(run)
+
+
+def test_a_reference_says_what_it_is(page: str) -> None:
+    """The imported plan's label and the patient's own prescription stand below the curves."""
+    run = make_run()
+    assert run.reference is not None
+    told = render(replace(run, reference=replace(run.reference, prescription_note="protons, 76 Gy in 35 fractions")))
+    assert "the imported plan “Clinical”" in _Outline(page).text
+    assert "(prescription in the patient's own data: protons, 76 Gy in 35 fractions)" in _Outline(told).text
+
+
+def test_both_maxima_say_what_they_are(page: str) -> None:
+    """The hottest point of the grid and the maximum over the External stand apart, each under its own name."""
+    text = " ".join(_Outline(page).text.split())
+    assert re.search(r"Hottest point of the dose grid ?66\.\d Gy", text)
+    assert re.search(r"Maximum in the External ?\d\d\.\d Gy, over the points", text)
+
+
+def test_a_goal_of_one_run_was_not_asked_of_the_other() -> None:
+    """What is no goal of a run is neither missed nor impossible to evaluate there."""
+    one = make_run().result.best_attempt
+    other = replace(one, goals=one.goals[1:])
+    (alone,) = [row for row in tables.paired_goals(one, other) if row.b.status is None]
+    assert (alone.metric, alone.a.status, alone.b.text) == ("D95%[Gy]", GoalStatus.MET, "not asked")
+
+
+def test_comparisons_are_named_and_never_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page lies in a folder named after both runs, names them in its columns, and a second one is refused."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "yours"):
+        run_folder.write(make_run(), Path(name))
+    comparison = write_comparison(Path("mine"), Path("yours"))
+    assert comparison.page == Path("comparisons/mine-and-yours/comparison.html")
+    headings = _Outline(comparison.page.read_text(encoding="utf-8")).text
+    assert "A: mine" in headings
+    assert "B: yours" in headings
+    with pytest.raises(run_folder.RunFolderError, match="not empty"):
+        write_comparison(Path("mine"), Path("yours"))
 
 
 def test_a_missed_goal_is_said_first() -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib import image as mpl_image
+from matplotlib.colors import to_rgb
 from run_builder import GRID, HOT_SPOT_MM, make_run
 
 from agent.records import GoalResult, GoalStatus
-from agent.report.anatomy import hot_spot, overlap_percent
-from agent.report.dvh_plot import goal_mark
+from agent.report.anatomy import hot_spot, in_brain, overlap_percent
+from agent.report.dvh_plot import Curves, dvh_figure, goal_mark
 from agent.report.page import colours_of, prescription_gy
-from agent.report.palette import structure_colours
+from agent.report.palette import ISODOSE_COLOUR, structure_colours
 from agent.report.pictures import Scene, isodose_levels, planes_png
-from agent.report.planes import AXIAL, CORONAL, SAGITTAL, Orientation, close_up, cut
+from agent.report.planes import AXIAL, CORONAL, SAGITTAL, Orientation, around_body, close_up, cut
 from agent.run_folder import Run
 from bridge import model
 
@@ -144,17 +146,102 @@ def test_left_and_right_are_told_apart() -> None:
         assert len(set(structure_colours(organs, []).values())) == 2
 
 
+PAIRED = ("Eye", "Lens", "OpticNrv", "Cochlea", "Parotid", "Lung", "Glnd_Submand")
+HEAD_AND_NECK = [f"{organ}_{side}" for organ in PAIRED for side in "LR"]
+HEAD_AND_NECK += ["Brain", "Brainstem", "OpticChiasm", "SpinalCord", "Bone_Mandible", "Cavity_Oral", "Larynx"]
+HEAD_AND_NECK += ["Pharynx", "Esophagus", "Glnd_Thyroid"]
+ABDOMEN = ["Lung_L", "Lung_R", "SpinalCord", "Liver", "Spleen", "Heart", "Esophagus", "Stomach", "Duodenum"]
+ABDOMEN += ["Bowel_Small", "Bowel_Large", "Kidney_L", "Kidney_R", "Kidneys"]
+
+
+@pytest.mark.parametrize("organs", [HEAD_AND_NECK, ABDOMEN])
+def test_no_two_structures_of_a_patient_look_alike(organs: list[str]) -> None:
+    """With five targets beside them, any two colours differ by more than the eye needs side by side."""
+    roles = {**dict.fromkeys(organs, model.StructureRole.OAR), **dict.fromkeys("abcde", model.StructureRole.TARGET)}
+    listed = [model.Structure(f"s/{name}", name, role, 1.0, None, False) for name, role in roles.items()]
+    colours = structure_colours(listed, ["a", "b", "c"])
+    assert min(_difference(colours[one], colours[two]) for one, two in combinations(colours, 2)) > 0.05
+
+
+def test_targets_cannot_be_taken_for_isodoses() -> None:
+    """Every target colour is far from every isodose colour, much farther than neighbours of one family."""
+    targets = [model.Structure(f"s/{n}", n, model.StructureRole.TARGET, 1.0, None, False) for n in "abcdef"]
+    colours = structure_colours(targets, ["a", "b", "c"]).values()
+    assert min(_difference(target, line) for target in colours for line in ISODOSE_COLOUR.values()) > 0.15
+
+
+def _difference(one: str, two: str) -> float:
+    """Distance in Oklab (Ottosson 2020), where 0.02 is about the least the eye sees."""
+    return float(np.linalg.norm(_oklab(one) - _oklab(two)))
+
+
+def _oklab(colour: str) -> np.ndarray:
+    encoded = np.array(to_rgb(colour))
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    cones = [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+    axes = [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+    return np.array(axes) @ np.cbrt(np.array(cones) @ linear)
+
+
+@pytest.mark.parametrize("orientation", [AXIAL, CORONAL, SAGITTAL])
+def test_a_plane_shows_the_whole_body_with_equal_margins(orientation: Orientation) -> None:
+    """Around the body's own extent in that cut there are 10 mm on every side."""
+    run = make_run()
+    assert run.volumes is not None
+    body = run.volumes.masks["Body"]
+    box = around_body(run.volumes, body, orientation, 0.0)
+    outline = cut(body, orientation, 0.0)
+    assert outline is not None
+    h, v = outline.h_mm[outline.values.any(axis=0)], outline.v_mm[outline.values.any(axis=1)]
+    assert box.span(orientation.across) == pytest.approx((h[0] - 10.0, h[-1] + 10.0))
+    assert box.span(orientation.along) == pytest.approx((v[0] - 10.0, v[-1] + 10.0))
+
+
+def test_the_window_is_narrow_only_for_targets_in_the_brain() -> None:
+    """A patient with a contoured brain but a target elsewhere is no brain case."""
+    run = make_run()
+    assert run.volumes is not None
+    around = tuple(replace(s, tg263_name="Brain") if s.label == "Body" else s for s in run.result.structures)
+    beside = tuple(replace(s, tg263_name="Brain") if s.label == "SpinalCord" else s for s in run.result.structures)
+    assert in_brain(run.volumes, around)
+    assert not in_brain(run.volumes, beside)
+
+
+def test_every_curve_of_a_dvh_is_named() -> None:
+    """Thirty organs have thirty names below the plot; one that gets nothing and has no goal is named as not drawn."""
+    reached = replace(_curve(20.0), dose_gy=np.array([0.0, 30.0, 50.0]), volume_percent=np.array([100.0, 40.0, 0.0]))
+    warm = {f"Organ {number}": reached for number in range(30)}
+    cold = replace(_curve(5.0), dose_gy=np.array([0.0, 0.5, 1.0]), volume_percent=np.array([100.0, 0.0, 0.0]))
+    goal = GoalResult("Asked", "D0.03cc[Gy]", "<=", 7.0, "Gy", 1, GoalStatus.MET, 0.5)
+    dvhs = {**warm, "Far": cold, "Asked": cold}
+    drawn = dvh_figure([Curves("plan", dvhs, "-")], [goal], dict.fromkeys(dvhs, "#1f77d4"), [], 60.0, "svg").decode()
+    assert [label for label in dvhs if f"<!-- {label} -->" not in drawn] == ["Far"]
+    assert "<!-- Not drawn, as they have no goal and nowhere more than 3 Gy: Far -->" in drawn
+
+
 def test_planes_show_dose_where_it_is() -> None:
     """The picture is in colour (dose) over the target and grey (CT alone) where there is no dose."""
     run = make_run()
     scene = _scene(run)
     pixels = mpl_image.imread(
-        io.BytesIO(planes_png(scene, (0.0, 0.0, 0.0), close_up(scene.volumes, scene.structures, (0.0, 0.0, 0.0))))
+        io.BytesIO(planes_png(scene, (0.0, 0.0, 0.0), [close_up(scene.volumes, scene.structures, (0.0, 0.0, 0.0))] * 3))
     )
     cold = replace(scene.volumes, dose=model.Volume(scene.volumes.dose.grid, scene.volumes.dose.values * 0.001))
     bare = mpl_image.imread(
         io.BytesIO(
-            planes_png(replace(scene, volumes=cold), (0.0, 0.0, 0.0), close_up(cold, scene.structures, (0.0, 0.0, 0.0)))
+            planes_png(
+                replace(scene, volumes=cold),
+                (0.0, 0.0, 0.0),
+                [close_up(cold, scene.structures, (0.0, 0.0, 0.0))] * 3,
+            )
         )
     )
     height, width = pixels.shape[:2]
