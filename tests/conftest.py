@@ -1,13 +1,20 @@
-"""What every test may ask for: the shared patient data, where it is present."""
+"""What every test may ask for and count on: the shared patient data, where it is present, and a working Ctrl-C."""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work, also where the run was started in the background: shells make such a run ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
