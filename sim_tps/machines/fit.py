@@ -1,4 +1,8 @@
-"""Fit the generic 6 MV beam to the measurements in ``measured.json``: ``python -m sim_tps.machines.fit``.
+"""Fit the generic 6 MV beam to published measurements: ``python -m sim_tps.machines.fit FOLDER``.
+
+FOLDER is ``referenceData`` of github.com/e0404/photonPencilBeamKernelCalc (commit c2296dd, MIT): ``tpr.dat`` and
+``of.dat`` of a Siemens Artiste 6 MV, measured at DKFZ Heidelberg. The measurements are not part of this project, only
+the fitted constants are. Of the table the depths and fields below are used, to three decimals.
 
 On the axis of a square field of side A, with the point at the isocentre, dose is linear in the kernel weights:
 
@@ -12,6 +16,7 @@ the measured output factors, and so of the kernel.
 
 from __future__ import annotations
 
+import argparse
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +31,35 @@ from sim_tps.machine import Machine
 
 FOLDER = Path(__file__).parent
 SIGMAS_MM = np.array([0.0, 3.0, 8.0, 20.0, 50.0, 110.0])
-FIRST_DEPTH_MM = 6.0
 REFERENCE_DEPTH_MM = 50.0
+DEPTHS_MM = (
+    6,
+    8,
+    10,
+    12,
+    14,
+    16,
+    20,
+    30,
+    40,
+    50,
+    60,
+    70,
+    80,
+    90,
+    100,
+    120,
+    140,
+    160,
+    180,
+    200,
+    220,
+    240,
+    260,
+    280,
+    300,
+)
+SIDES_MM = (10, 20, 30, 40, 60, 100, 150, 200, 300, 400)
 _START = (0.005, 0.3, 0.016, 0.006, 2.1)
 """Attenuation, three build-up constants (1/mm), source blur (mm): the order of magnitude of any 6 MV beam."""
 _DAMPING = 1e-3
@@ -48,21 +80,22 @@ class Measurements:
     """Output factors of the fields below 20 mm that have no TPR of their own."""
 
 
-def read_measurements(file: Path = FOLDER / "measured.json") -> Measurements:
-    """Output factor × TPR, from the depth on where the model applies."""
-    content = json.loads(file.read_text("utf-8"))
-    sides = np.array(content["sides_mm"], float)
-    depths, ratio = _columns(content["tissue_phantom_ratio"])
-    output_sides, output = _columns(content["output_factor_50_mm_deep"])
-    dose = ratio * np.interp(sides, output_sides, output)
-    deep = depths >= FIRST_DEPTH_MM
+def read_measurements(folder: Path) -> Measurements:
+    """Output factor × TPR at the chosen depths and fields."""
+    table, output = np.loadtxt(folder / "tpr.dat"), np.loadtxt(folder / "of.dat")
+    output_sides, output_factors = _rounded(output[:, 0], 1), _rounded(output[:, 1], 3)
+    rows = 1 + np.searchsorted(table[1:, 0], DEPTHS_MM)
+    columns = 1 + np.searchsorted(table[0, 1:], SIDES_MM)
+    ratio = _rounded(table[np.ix_(rows, columns)], 3)
+    sides = np.array(SIDES_MM, float)
+    dose = ratio * np.interp(sides, output_sides, output_factors)
     small = (output_sides < 19.0) & (np.abs(output_sides - 10.0) > 0.5)
-    return Measurements(depths[deep], sides, dose[deep], output_sides[small], output[small])
+    return Measurements(np.array(DEPTHS_MM, float), sides, dose, output_sides[small], output_factors[small])
 
 
-def _columns(table: dict[str, object]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Keys and values of a table whose keys are numbers."""
-    return np.array([float(key) for key in table]), np.array(list(table.values()), float)
+def _rounded(values: NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
+    """Rounded as decimal numbers are (numpy scales first, and so decides some halves otherwise)."""
+    return np.array([round(float(value), decimals) for value in values.flat]).reshape(values.shape)
 
 
 def fit(measured: Measurements) -> Machine:
@@ -86,7 +119,9 @@ def axis_dose(machine: Machine, depths_mm: NDArray[np.float64], sides_mm: NDArra
 
 def main() -> None:
     """Fit, write ``generic_6mv.json``, and say how well it follows."""
-    measured = read_measurements()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder that holds tpr.dat and of.dat")
+    measured = read_measurements(parser.parse_args().folder)
     machine = fit(measured)
     error = axis_dose(machine, measured.depths_mm, measured.sides_mm) / measured.dose - 1.0
     small = axis_dose(machine, np.array([REFERENCE_DEPTH_MM]), measured.small_sides_mm)[0] / measured.small_dose - 1.0
