@@ -1,9 +1,18 @@
-"""The three loops everything waits for, on plain arrays, compiled by numba and cached on disk.
+"""The loops everything waits for, on plain arrays, compiled by numba and cached on disk.
 
-Units: mm, patient axes (x, y, z). float32 throughout, except ray tracing (float64). ``frames`` has one row per beam:
-source, x axis, y axis, z axis of the field. ``places`` has, per beam and layer, the first element in ``images``, the
-rows and the columns of that layer; ``origins`` the position of its first pixel and pixels per mm. A layer's pixels hold
-three cubic B-spline coefficients each, one per depth term. ``terms`` tabulates the depth terms over depth.
+Units: mm, patient axes (x, y, z). float32 throughout, except ray tracing (float64). What the arrays hold:
+
+frames    one row per beam: source, x axis, y axis, z axis of the field
+places    one row per beam: first element in ``images``, rows and columns of the beam's image
+origins   one row per beam: position of the image's first pixel, and pixels per mm
+rasters   one row per beam: first element in ``beamlets``, rows and columns of its raster, pixels per beamlet, row and
+          column in the image of raster element [0, 0], table of profiles
+narrow,   the two levels of profiles: (values [table, profile, phase, pixel], mix [table, component, profile], reach
+broad     [table, profile]); broad ones live on pixels as many times larger as they have phases
+views     how a beam sees a point: column and row in its image, and the three depth terms times (SAD/distance)²
+
+An image's pixels hold three cubic B-spline coefficients each, one per depth term. Flat offsets are unsigned, so that
+numba does not look for negative indices and the inner loops become vector instructions.
 """
 
 from __future__ import annotations
@@ -14,7 +23,7 @@ from numba import njit, prange
 _SIXTH = np.float32(1.0 / 6.0)
 _TWO_THIRDS = np.float32(2.0 / 3.0)
 _HALF = np.float32(0.5)
-_BLOCK = 1024
+_COARSE_BORDER = 2
 
 
 @njit(parallel=True, nogil=True, cache=True)
@@ -26,44 +35,323 @@ def trace_depths(density, origin, spacing, sources, points, depths):
 
 
 @njit(parallel=True, nogil=True, cache=True, fastmath=True)
-def gather(points, frames, sad, depths, terms, per_term_mm, origins, places, images, dose):
-    """Dose at points: sum over beams of (SAD/distance)² × depth terms × interpolated layers.
+def view(points, frames, sad, depths, terms, per_term_mm, origins, places, views):
+    """Fill ``views``, shape (beams, points, 5); the number of points that a beam sees but its image does not hold."""
+    lost = 0
+    for i in prange(points.shape[0]):
+        for b in range(frames.shape[0]):
+            views[b, i, 0] = 1.0
+            views[b, i, 1] = 1.0
+            views[b, i, 2:] = 0.0
+            if depths[b, i] > 0.0:
+                u, v, inverse_square = _project(points, i, frames, b, sad)
+                x = (u - origins[b, 0]) * origins[b, 2]
+                y = (v - origins[b, 1]) * origins[b, 2]
+                if x >= 1.0 and y >= 1.0 and x < places[b, 2] - 2 and y < places[b, 1] - 2:
+                    t0, t1, t2 = _terms_at(depths[b, i], terms, per_term_mm)
+                    views[b, i, 0] = x
+                    views[b, i, 1] = y
+                    views[b, i, 2] = t0 * inverse_square
+                    views[b, i, 3] = t1 * inverse_square
+                    views[b, i, 4] = t2 * inverse_square
+                else:
+                    lost += 1
+    return lost
 
-    Beam by beam within a block of points, so that one beam's images stay in the cache.
+
+@njit(parallel=True, nogil=True, cache=True)
+def gather(views, places, images, block, dose):
+    """Dose at points: sum over beams of the three interpolated layers, weighted.
+
+    Each thread goes beam by beam through a block of points, as large as may be: it reads a beam's image once a block.
     """
-    count = points.shape[0]
-    for block in prange((count + _BLOCK - 1) // _BLOCK):
-        first = block * _BLOCK
-        last = min(first + _BLOCK, count)
+    count = views.shape[1]
+    for n in prange((count + block - 1) // block):
+        first, last = n * block, min((n + 1) * block, count)
         for i in range(first, last):
             dose[i] = 0.0
-        for b in range(frames.shape[0]):
-            for i in range(first, last):
-                depth = depths[b, i]
-                if depth <= 0.0:
-                    continue
-                u, v, inverse_square = _project(points, i, frames, b, sad)
-                t0, t1, t2 = _terms_at(depth, terms, per_term_mm)
-                beam = np.float32(0.0)
-                for layer in range(places.shape[1]):
-                    beam += _read(u, v, t0, t1, t2, origins, places, b, layer, images)
-                dose[i] += beam * inverse_square
+        for b in range(views.shape[0]):
+            _gather_beam(views, places, b, first, last, images, dose)
 
 
-@njit(parallel=True, nogil=True, cache=True, fastmath=True)
-def scatter(points, frames, sad, depths, terms, per_term_mm, origins, places, values, images):
+@njit(parallel=True, nogil=True, cache=True)
+def scatter(views, places, values, images):
     """The exact adjoint of `gather`, adding into ``images``; each thread owns whole beams, so nothing is raced for."""
-    for b in prange(frames.shape[0]):
-        for i in range(points.shape[0]):
-            value = values[i]
-            depth = depths[b, i]
-            if value == 0.0 or depth <= 0.0:
-                continue
-            u, v, inverse_square = _project(points, i, frames, b, sad)
-            t0, t1, t2 = _terms_at(depth, terms, per_term_mm)
-            value *= inverse_square
-            for layer in range(places.shape[1]):
-                _add(u, v, t0 * value, t1 * value, t2 * value, origins, places, b, layer, images)
+    for b in prange(views.shape[0]):
+        _scatter_beam(views, places, b, values, images)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def spread(beamlets, rasters, narrow, broad, places, images):
+    """Images of all beams: raster ⊗ profile along x, then along y, summed over the profiles of both levels."""
+    for b in prange(rasters.shape[0]):
+        _spread_beam(beamlets, rasters[b], narrow, broad, places[b], images)
+
+
+@njit(parallel=True, nogil=True, cache=True)
+def collect(images, places, rasters, is_open, narrow, broad, beamlets):
+    """The exact adjoint of `spread` for the beamlets that exist."""
+    for b in prange(rasters.shape[0]):
+        _collect_beam(images, places[b], rasters[b], is_open, narrow, broad, beamlets)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _gather_beam(views, places, b, first, last, images, dose):
+    row = np.uint64(places[b, 2] * 3)
+    for i in range(first, last):
+        n0, taps, across = _footprint(views, places, b, i)
+        n1, n2, n3 = n0 + row, n0 + row + row, n0 + row + row + row
+        y0, y1, y2, y3 = across
+        total = np.float32(0.0)
+        for k in range(12):
+            j = np.uint64(k)
+            total += taps[k] * (y0 * images[n0 + j] + y1 * images[n1 + j] + y2 * images[n2 + j] + y3 * images[n3 + j])
+        dose[i] += total
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _scatter_beam(views, places, b, values, images):
+    row = np.uint64(places[b, 2] * 3)
+    for i in range(views.shape[1]):
+        value = values[i]
+        if value == 0.0:
+            continue
+        n, taps, across = _footprint(views, places, b, i)
+        for weight in across:
+            share = weight * value
+            for k in range(12):
+                images[n + np.uint64(k)] += share * taps[k]
+            n += row
+
+
+@njit(nogil=True, cache=True)
+def _spread_beam(beamlets, raster, narrow, broad, place, images):
+    first, height, width = place
+    zoom, rows, columns = _coarse_size(broad, height, width)
+    coarse = np.zeros(3 * rows * columns, np.float32)
+    _sum_profiles(beamlets, raster, broad, zoom, _COARSE_BORDER * zoom, rows, columns, coarse)
+    _refine(coarse, rows, columns, zoom, height, width, first, images)
+    fine = np.zeros(3 * height * width, np.float32)
+    _sum_profiles(beamlets, raster, narrow, 1, 0, height, width, fine)
+    top, bottom, low, high = _box(raster, narrow, 1, 0, height, width)
+    for y in range(top, bottom):
+        for x in range(low, high):
+            for c in range(3):
+                images[np.uint64(first + 3 * (y * width + x) + c)] += fine[np.uint64((c * height + y) * width + x)]
+
+
+@njit(nogil=True, cache=True)
+def _collect_beam(images, place, raster, is_open, narrow, broad, beamlets):
+    first, height, width = place
+    zoom, rows, columns = _coarse_size(broad, height, width)
+    fine = np.empty(3 * height * width, np.float32)
+    top, bottom, low, high = _box(raster, narrow, 1, 0, height, width)
+    for y in range(top, bottom):
+        for x in range(low, high):
+            for c in range(3):
+                fine[np.uint64((c * height + y) * width + x)] = images[np.uint64(first + 3 * (y * width + x) + c)]
+    _project_profiles(fine, raster, is_open, narrow, 1, 0, height, width, beamlets)
+    coarse = np.zeros(3 * rows * columns, np.float32)
+    _coarsen(images, first, height, width, zoom, rows, columns, coarse)
+    _project_profiles(coarse, raster, is_open, broad, zoom, _COARSE_BORDER * zoom, rows, columns, beamlets)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _sum_profiles(beamlets, raster, level, zoom, border, height, width, planes):
+    """Add one level's profiles to its three planes."""
+    start, rows, columns, stride, row_0, column_0, table = raster
+    values, mix, reach = level
+    length = values.shape[3]
+    profile = values[table].ravel()
+    lines = np.empty(rows * width, np.float32)
+    line = np.empty(width, np.float32)
+    for j in range(reach.shape[1]):
+        n = reach[table, j]
+        if n < 0:
+            continue
+        low, high = _covered(column_0 + border, n, stride, columns, zoom, width)
+        top, bottom = _covered(row_0 + border, n, stride, rows, zoom, height)
+        for row in range(rows):
+            lines[row * width + low : row * width + high] = 0.0
+            for column in range(columns):
+                weight = beamlets[start + row * columns + column]
+                if weight != 0.0:
+                    at, centre = _centred(column_0 + border + stride * column, zoom, j, length)
+                    a, z = max(low, at - n), min(high, at + n + 1)
+                    _add(weight, profile, centre + a - at, lines, row * width + a, z - a)
+        for y in range(top, bottom):
+            line[low:high] = 0.0
+            for row in range(rows):
+                at, centre = _centred(row_0 + border + stride * row, zoom, j, length)
+                if abs(y - at) <= n:
+                    _add(profile[centre + y - at], lines, row * width + low, line, low, high - low)
+            for c in range(3):
+                if mix[table, c, j] != 0.0:
+                    _add(mix[table, c, j], line, low, planes, (c * height + y) * width + low, high - low)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _project_profiles(planes, raster, is_open, level, zoom, border, height, width, beamlets):
+    """The exact adjoint of `_sum_profiles`, adding into the beamlets that exist."""
+    start, rows, columns, stride, row_0, column_0, table = raster
+    values, mix, reach = level
+    length = values.shape[3]
+    profile = values[table].ravel()
+    lines = np.empty(rows * width, np.float32)
+    line = np.empty(width, np.float32)
+    for j in range(reach.shape[1]):
+        n = reach[table, j]
+        if n < 0:
+            continue
+        low, high = _covered(column_0 + border, n, stride, columns, zoom, width)
+        top, bottom = _covered(row_0 + border, n, stride, rows, zoom, height)
+        lines[:] = 0.0
+        for y in range(top, bottom):
+            line[low:high] = 0.0
+            for c in range(3):
+                if mix[table, c, j] != 0.0:
+                    _add(mix[table, c, j], planes, (c * height + y) * width + low, line, low, high - low)
+            for row in range(rows):
+                at, centre = _centred(row_0 + border + stride * row, zoom, j, length)
+                if abs(y - at) <= n:
+                    _add(profile[centre + y - at], line, low, lines, row * width + low, high - low)
+        for row in range(rows):
+            for column in range(columns):
+                if is_open[start + row * columns + column]:
+                    at, centre = _centred(column_0 + border + stride * column, zoom, j, length)
+                    a, z = max(low, at - n), min(high, at + n + 1)
+                    beamlets[start + row * columns + column] += _dot(
+                        profile, centre + a - at, lines, row * width + a, z - a
+                    )
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _refine(coarse, rows, columns, zoom, height, width, first, images):
+    """The same splines on pixels ``zoom`` times smaller, written over one beam's image."""
+    mask = _two_scale(zoom)
+    half = 2 * (zoom - 1)
+    wide = np.zeros(rows * width * 3, np.float32)
+    for row in range(rows):
+        for c in range(3):
+            for phase in range(zoom):
+                count = (width - phase + zoom - 1) // zoom
+                for k in range(-((half - phase) // zoom), (phase + half) // zoom + 1):
+                    weight = mask[phase - zoom * k + half]
+                    source = np.uint64((c * rows + row) * columns + k + _COARSE_BORDER)
+                    target = np.uint64((row * width + phase) * 3 + c)
+                    for n in range(count):
+                        wide[target + np.uint64(3 * zoom * n)] += weight * coarse[source + np.uint64(n)]
+    for y in range(height):
+        images[first + y * width * 3 : first + (y + 1) * width * 3] = 0.0
+        low, high = -((half - y) // zoom), (y + half) // zoom
+        for k in range(low, high + 1):
+            source = (k + _COARSE_BORDER) * width * 3
+            _add(mask[y - zoom * k + half], wide, source, images, first + y * width * 3, width * 3)
+
+
+@njit(nogil=True, cache=True, fastmath=True)
+def _coarsen(images, first, height, width, zoom, rows, columns, coarse):
+    """The exact adjoint of `_refine`."""
+    mask = _two_scale(zoom)
+    half = 2 * (zoom - 1)
+    wide = np.zeros(rows * width * 3, np.float32)
+    for y in range(height):
+        low, high = -((half - y) // zoom), (y + half) // zoom
+        for k in range(low, high + 1):
+            target = (k + _COARSE_BORDER) * width * 3
+            _add(mask[y - zoom * k + half], images, first + y * width * 3, wide, target, width * 3)
+    for row in range(rows):
+        for c in range(3):
+            for phase in range(zoom):
+                count = (width - phase + zoom - 1) // zoom
+                for k in range(-((half - phase) // zoom), (phase + half) // zoom + 1):
+                    weight = mask[phase - zoom * k + half]
+                    target = np.uint64((c * rows + row) * columns + k + _COARSE_BORDER)
+                    source = np.uint64((row * width + phase) * 3 + c)
+                    for n in range(count):
+                        coarse[target + np.uint64(n)] += weight * wide[source + np.uint64(3 * zoom * n)]
+
+
+@njit(nogil=True, cache=True)
+def _two_scale(zoom):
+    """A cubic B-spline as a sum of narrower ones: (1 + z + … + z^(zoom−1))⁴ / zoom³."""
+    mask = np.ones(1, np.float32)
+    for _ in range(4):
+        longer = np.zeros(len(mask) + zoom - 1, np.float32)
+        for n in range(len(mask)):
+            longer[n : n + zoom] += mask[n]
+        mask = longer
+    return mask / np.float32(zoom**3)
+
+
+@njit(nogil=True, cache=True)
+def _coarse_size(broad, height, width):
+    """Fine pixels per coarse one, and rows and columns of the coarse image."""
+    zoom = broad[0].shape[2]
+    border = 2 * _COARSE_BORDER + 1
+    return zoom, (height + zoom - 2) // zoom + border, (width + zoom - 2) // zoom + border
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _centred(at, zoom, j, length):
+    """Coarse pixel of fine pixel ``at``, and where in the table the profile's value at that coarse pixel stands."""
+    coarse = at // zoom
+    return coarse, (j * zoom + at - coarse * zoom) * length + length // 2
+
+
+@njit(nogil=True, cache=True)
+def _box(raster, level, zoom, border, height, width):
+    """Pixels (rows from, to, columns from, to) that the widest profile of a level reaches."""
+    _, rows, columns, stride, row_0, column_0, table = raster
+    n = max(level[2][table].max(), 0) if level[2].shape[1] else 0
+    top, bottom = _covered(row_0 + border, n, stride, rows, zoom, height)
+    low, high = _covered(column_0 + border, n, stride, columns, zoom, width)
+    return top, bottom, low, high
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _covered(first, reach, stride, count, zoom, size):
+    """Pixels from the first to before the last that ``count`` beamlets reach."""
+    return max(0, first // zoom - reach), min(size, (first + stride * (count - 1)) // zoom + reach + 1)
+
+
+@njit(nogil=True, cache=True, inline="always", fastmath=True)
+def _footprint(views, places, b, i):
+    """First pixel of the 4 × 4 round a point, the 12 weights of one row of them, and the weights of the rows."""
+    x, y = views[b, i, 0], views[b, i, 1]
+    t0, t1, t2 = views[b, i, 2], views[b, i, 3], views[b, i, 4]
+    ix, iy = np.int64(x), np.int64(y)
+    x0, x1, x2, x3 = _spline(x - np.float32(ix))
+    first = np.uint64(places[b, 0] + ((iy - 1) * places[b, 2] + ix - 1) * 3)
+    taps = (
+        x0 * t0,
+        x0 * t1,
+        x0 * t2,
+        x1 * t0,
+        x1 * t1,
+        x1 * t2,
+        x2 * t0,
+        x2 * t1,
+        x2 * t2,
+        x3 * t0,
+        x3 * t1,
+        x3 * t2,
+    )
+    return first, taps, _spline(y - np.float32(iy))
+
+
+@njit(nogil=True, cache=True, inline="always", fastmath=True)
+def _add(factor, source, first, result, at, count):
+    for k in range(count):
+        result[np.uint64(at + k)] += factor * source[np.uint64(first + k)]
+
+
+@njit(nogil=True, cache=True, inline="always", fastmath=True)
+def _dot(a, first_a, b, first_b, count):
+    total = np.float32(0.0)
+    for k in range(count):
+        total += a[np.uint64(first_a + k)] * b[np.uint64(first_b + k)]
+    return total
 
 
 @njit(nogil=True, cache=True)
@@ -120,70 +408,6 @@ def _spline(f):
         _TWO_THIRDS - e * e * (np.float32(1.0) - _HALF * e),
         f * f * f * _SIXTH,
     )
-
-
-@njit(nogil=True, cache=True, inline="always", fastmath=True)
-def _read(u, v, t0, t1, t2, origins, places, b, layer, images):
-    x = (u - origins[b, layer, 0]) * origins[b, layer, 2]
-    y = (v - origins[b, layer, 1]) * origins[b, layer, 2]
-    rows, columns = places[b, layer, 1], places[b, layer, 2]
-    total = np.float32(0.0)
-    if x >= 1.0 and y >= 1.0 and x < columns - 2 and y < rows - 2:
-        ix, iy = np.int64(x), np.int64(y)
-        x0, x1, x2, x3 = _spline(x - np.float32(ix))
-        y0, y1, y2, y3 = _spline(y - np.float32(iy))
-        # Unsigned, so that numba does not look for negative indices.
-        row = np.uint64(columns * 3)
-        n0 = np.uint64(places[b, layer, 0] + ((iy - 1) * columns + ix - 1) * 3)
-        n1, n2, n3 = n0 + row, n0 + row + row, n0 + row + row + row
-        taps = (
-            x0 * t0,
-            x0 * t1,
-            x0 * t2,
-            x1 * t0,
-            x1 * t1,
-            x1 * t2,
-            x2 * t0,
-            x2 * t1,
-            x2 * t2,
-            x3 * t0,
-            x3 * t1,
-            x3 * t2,
-        )
-        for k in range(12):
-            j = np.uint64(k)
-            total += taps[k] * (y0 * images[n0 + j] + y1 * images[n1 + j] + y2 * images[n2 + j] + y3 * images[n3 + j])
-    return total
-
-
-@njit(nogil=True, cache=True, inline="always", fastmath=True)
-def _add(u, v, t0, t1, t2, origins, places, b, layer, images):
-    x = (u - origins[b, layer, 0]) * origins[b, layer, 2]
-    y = (v - origins[b, layer, 1]) * origins[b, layer, 2]
-    rows, columns = places[b, layer, 1], places[b, layer, 2]
-    if x >= 1.0 and y >= 1.0 and x < columns - 2 and y < rows - 2:
-        ix, iy = np.int64(x), np.int64(y)
-        x0, x1, x2, x3 = _spline(x - np.float32(ix))
-        row = np.uint64(columns * 3)
-        n = np.uint64(places[b, layer, 0] + ((iy - 1) * columns + ix - 1) * 3)
-        taps = (
-            x0 * t0,
-            x0 * t1,
-            x0 * t2,
-            x1 * t0,
-            x1 * t1,
-            x1 * t2,
-            x2 * t0,
-            x2 * t1,
-            x2 * t2,
-            x3 * t0,
-            x3 * t1,
-            x3 * t2,
-        )
-        for weight in _spline(y - np.float32(iy)):
-            for k in range(12):
-                images[n + np.uint64(k)] += weight * taps[k]
-            n += row
 
 
 @njit(nogil=True, cache=True)

@@ -48,7 +48,7 @@ class Field:
 
 
 def field_for_target(beam: Beam, machine: Machine, beamlet_mm: float, target_points_mm: NDArray[np.floating]) -> Field:
-    """The field of a beam with beamlets over everything of the targets it sees.
+    """The field of a beam with beamlets over everything of the targets it sees, as far as the head opens.
 
     Parameters
     ----------
@@ -69,7 +69,8 @@ def field_for_target(beam: Beam, machine: Machine, beamlet_mm: float, target_poi
     covered = distance_transform_edt(~seen, sampling=cell) <= MARGIN_MM
     blocks = covered.reshape(rows // _CELLS_PER_BEAMLET, _CELLS_PER_BEAMLET, -1, _CELLS_PER_BEAMLET)
     first = ((0.5 - half[0]) * beamlet_mm, (0.5 - half[1]) * beamlet_mm)
-    return _cropped(Field(beam.id, frame, beamlet_mm, first, blocks.any(axis=(1, 3))))
+    is_open = blocks.any(axis=(1, 3)) & _inside_head(machine, beamlet_mm, half)
+    return _cropped(Field(beam.id, frame, beamlet_mm, first, is_open))
 
 
 def open_field(
@@ -96,7 +97,7 @@ def beamlet_count(fields: Sequence[Field]) -> int:
 
 
 def _check_size(beam: Beam, machine: Machine, u: NDArray[np.float64], v: NDArray[np.float64]) -> None:
-    half_x, half_y = machine.max_field_mm[0] / 2, machine.max_field_mm[1] / 2
+    half_x, half_y = (side / 2 for side in machine.head.max_field_mm)
     if u.min() > half_x or u.max() < -half_x or v.min() > half_y or v.max() < -half_y:
         raise BadInput(
             f"beam {beam.id!r} misses the targets: seen from gantry {beam.gantry_deg:g} they lie at x {u.min():.0f} to "
@@ -108,6 +109,15 @@ def _check_size(beam: Beam, machine: Machine, u: NDArray[np.float64], v: NDArray
             f"{v.min():.0f} to {v.max():.0f} mm from the isocentre; {machine.id!r} opens {2 * half_x:.0f} × "
             f"{2 * half_y:.0f} mm. Centre the isocentre or take a machine with a larger field."
         )
+
+
+def _inside_head(machine: Machine, beamlet_mm: float, half: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Which beamlets of a raster of ``half`` to each side of the axis the head can open in full, [y, x]."""
+    along_x, along_y = (
+        np.abs(np.arange(2 * count) + 0.5 - count) * beamlet_mm + beamlet_mm / 2 <= side / 2 + 1e-6
+        for count, side in zip(half, machine.head.max_field_mm, strict=True)
+    )
+    return along_y[:, None] & along_x
 
 
 def _cropped(field: Field) -> Field:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numba import get_num_threads
 from numpy.typing import NDArray
 
 from sim_tps.dose import _kernels
@@ -30,6 +31,9 @@ from sim_tps.machine import Machine
 
 _TERMS_PER_MM = 10.0
 """Depth terms are tabulated every 0.1 mm: linear interpolation is then good to 1.5e-4 of the build-up's slope."""
+
+_SMALLEST_BLOCK = 1024
+"""Points that a thread takes at a time, at least; two blocks for each thread where there are enough points."""
 
 
 class DoseOperator:
@@ -53,17 +57,12 @@ class DoseOperator:
         depths_mm: NDArray[np.float32],
     ) -> None:
         self._maps = maps
-        self._points = np.ascontiguousarray(points_mm, np.float32)
-        self._depths = depths_mm
-        self._frames = np.array([_row(field) for field in maps.fields], np.float32)
-        self._sad = np.float32(machine.sad_mm)
-        rows = int(np.ceil(float(depths_mm.max(initial=0.0)) * _TERMS_PER_MM)) + 2
-        self._terms = machine.depth_terms(np.arange(rows) / _TERMS_PER_MM).astype(np.float32)
+        self._views = _views(machine, maps, points_mm, depths_mm)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(points, beamlets)."""
-        return len(self._points), self._maps.beamlet_count
+        return self._views.shape[1], self._maps.beamlet_count
 
     def forward(self, weights: NDArray[np.floating]) -> NDArray[np.float32]:
         """Dose at the points, Gy."""
@@ -73,32 +72,21 @@ class DoseOperator:
         """For one number per point (a derivative with respect to dose), one number per beamlet."""
         images = np.zeros(self._maps.buffer_size, np.float32)
         with compute_turn:
-            _kernels.scatter(*self._geometry(), np.ascontiguousarray(values, np.float32), images)
-            return self._maps.weights(images)
+            _kernels.scatter(self._views, self._maps.places, np.ascontiguousarray(values, np.float32), images)
+        return self._maps.weights(images)
 
     def gather(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Dose at the points from ready-made lateral maps."""
-        dose = np.empty(len(self._points), np.float32)
+        count = self._views.shape[1]
+        dose = np.empty(count, np.float32)
+        block = max(_SMALLEST_BLOCK, count // (2 * get_num_threads()) + 1)
         with compute_turn:
-            _kernels.gather(*self._geometry(), images, dose)
+            _kernels.gather(self._views, self._maps.places, images, block, dose)
         return dose
 
     def as_matrix(self) -> NDArray[np.float32]:
         """The whole matrix, column by column; for small problems and tests."""
         return np.stack([self.forward(unit) for unit in np.eye(self.shape[1], dtype=np.float32)], axis=1)
-
-    def _geometry(self) -> tuple[object, ...]:
-        maps = self._maps
-        return (
-            self._points,
-            self._frames,
-            self._sad,
-            self._depths,
-            self._terms,
-            np.float32(_TERMS_PER_MM),
-            maps.origins,
-            maps.places,
-        )
 
 
 def field_depths(density: DensityMap, fields: Sequence[Field], points_mm: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -110,14 +98,35 @@ def load_kernels() -> None:
     """Compile the loops, or load them where this machine has compiled them before; without it the first use does."""
     none, vector, box = np.zeros((0, 3)), np.zeros(3), np.zeros((1, 1, 1), np.float32)
     points, frames = np.zeros((0, 3), np.float32), np.zeros((0, 12), np.float32)
-    depths, terms = np.zeros((0, 0), np.float32), np.zeros((2, 3), np.float32)
-    origins, places = np.zeros((0, 2, 3), np.float32), np.zeros((0, 2, 3), np.int64)
-    one, nothing = np.float32(1.0), np.zeros(0, np.float32)
+    depths, terms, views = np.zeros((0, 0), np.float32), np.zeros((2, 3), np.float32), np.zeros((0, 0, 5), np.float32)
+    origins, places, rasters = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int64), np.zeros((0, 7), np.int64)
+    level = np.zeros((0, 0, 1, 1), np.float32), np.zeros((0, 3, 0), np.float32), np.zeros((0, 0), np.int64)
+    one, nothing, closed = np.float32(1.0), np.zeros(0, np.float32), np.zeros(0, np.bool_)
     with compute_turn:
         _kernels.first_hit(box, vector, vector + 1.0, vector - 9.0, vector + 9.0, 0.5)
         _kernels.trace_depths(box, vector, vector + 1.0, none, none, depths)
-        _kernels.gather(points, frames, one, depths, terms, one, origins, places, nothing, nothing)
-        _kernels.scatter(points, frames, one, depths, terms, one, origins, places, nothing, nothing)
+        _kernels.view(points, frames, one, depths, terms, one, origins, places, views)
+        _kernels.gather(views, places, nothing, 1, nothing)
+        _kernels.scatter(views, places, nothing, nothing)
+        _kernels.spread(nothing, rasters, level, level, places, nothing)
+        _kernels.collect(nothing, places, rasters, closed, level, level, nothing)
+
+
+def _views(
+    machine: Machine, maps: LateralMaps, points_mm: NDArray[np.floating], depths_mm: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Where each field sees each point, and how strongly; shape (fields, points, 5)."""
+    frames = np.array([_row(field) for field in maps.fields], np.float32)
+    rows = int(np.ceil(float(depths_mm.max(initial=0.0)) * _TERMS_PER_MM)) + 2
+    terms = machine.depth_terms(np.arange(rows) / _TERMS_PER_MM).astype(np.float32)
+    points = np.ascontiguousarray(points_mm, np.float32)
+    views = np.empty((*depths_mm.shape, 5), np.float32)
+    sad, per_mm = np.float32(machine.sad_mm), np.float32(_TERMS_PER_MM)
+    with compute_turn:
+        lost = _kernels.view(points, frames, sad, depths_mm, terms, per_mm, maps.origins, maps.places, views)
+    if lost:
+        raise ValueError(f"{lost} points lie outside the box that the lateral maps were made for.")
+    return views
 
 
 def _row(field: Field) -> list[float]:
