@@ -1,4 +1,4 @@
-"""The linear accelerator: what its photon beam does in water, and how far its leaves reach.
+"""The linear accelerator: what its photon beam does in water, and the head that shapes it.
 
 A beam is three depth terms, each with its own lateral kernel (Bortfeld, Schlegel and Rhein 1993), and a Gaussian source
 blur. The built-in machines share one 6 MV beam, fitted by `sim_tps.machines.fit` to published measurements; the same
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from sim_tps.delivery.head import Head, JawTravel
 from sim_tps.dose.kernels import GaussianKernel, LateralKernel, TabulatedKernel
 from sim_tps.errors import BadInput
 
@@ -45,12 +46,7 @@ class Machine:
     kernels: tuple[LateralKernel, ...]
     kernel_ssd_mm: tuple[float, ...]
     """Skin distance each kernel was made for, rising."""
-    leaf_width_mm: float
-    """Narrowest leaves, at the isocentre."""
-    leaf_widths_mm: tuple[tuple[int, float], ...]
-    """Leaf pairs along y as (count, width), from one end to the other."""
-    max_field_mm: tuple[float, float]
-    """Largest field along x (leaf travel) and y at the isocentre."""
+    head: Head
     unit: str
     sources: tuple[str, ...]
 
@@ -75,16 +71,21 @@ class Machine:
 @cache
 def machines() -> Mapping[str, Machine]:
     """The built-in machines, by id."""
-    folder = resources.files("sim_tps.machines")
-    beam = json.loads((folder / "generic_6mv.json").read_text("utf-8"))
-    heads = json.loads((folder / "heads.json").read_text("utf-8"))
-    return {head["id"]: _built_in(head, beam) for head in heads["machines"]}
+    beam = _built_in_file("generic_6mv.json")
+    return {facts["id"]: _built_in(facts, beam) for facts in _head_facts()}
+
+
+@cache
+def heads() -> Mapping[str, Head]:
+    """The built-in heads, by the id of the machine they belong to."""
+    return {facts["id"]: _head(facts) for facts in _head_facts()}
 
 
 def matrad_machine(path: Path | str) -> Machine:
     """Read a photon machine file of matRad or pyRadPlan.
 
     Version 2 files hold kernels in 1/mm²; older ones in units of their (0.5 mm)² raster, so they are multiplied by 4.
+    Such files say nothing about the head: the machine gets the built-in one with 5 mm leaves.
     """
     path = Path(path)
     content = _load(path)
@@ -106,21 +107,32 @@ def matrad_machine(path: Path | str) -> Machine:
         source_sigma_mm=float(_field(data, "penumbraFWHMatIso", path)) / _FWHM_PER_SIGMA,
         kernels=tuple(TabulatedKernel(radius, factor * _kernel_rows(row, path)) for row in rows),
         kernel_ssd_mm=tuple(float(_field(row, "SSD", path)) for row in rows),
-        leaf_width_mm=5.0,
-        leaf_widths_mm=((80, 5.0),),
-        max_field_mm=(400.0, 400.0),
+        head=heads()["generic-5mm"],
         unit="the file's own: about 1 Gy at 50 mm depth for a 50 mm × 50 mm field at 900 mm skin distance",
-        sources=(f"{path.name}: {meta.get('description', 'no description')}",),
+        sources=(
+            f"{path.name}: {meta.get('description', 'no description')}",
+            "head: not in the file; that of the built-in machine with 5 mm leaves",
+        ),
     )
 
 
-def _built_in(head: Mapping[str, Any], beam: Mapping[str, Any]) -> Machine:
+def _built_in_file(name: str) -> Any:
+    return json.loads((resources.files("sim_tps.machines") / name).read_text("utf-8"))
+
+
+def _head_facts() -> list[dict[str, Any]]:
+    """What is known of each head: its own facts, and those that all share."""
+    content = _built_in_file("heads.json")
+    common = content["common"]
+    return [{**common, **own, "sources": own["sources"] + common["sources"]} for own in content["machines"]]
+
+
+def _built_in(facts: Mapping[str, Any], beam: Mapping[str, Any]) -> Machine:
     kernel = GaussianKernel(np.array(beam["kernel"]["weights"]), np.array(beam["kernel"]["sigmas_mm"]))
     b0, b1, b2 = beam["build_up_per_mm"]
-    widths = tuple((int(count), float(width)) for count, width in head["leaf_widths_mm"])
     return Machine(
-        id=head["id"],
-        label=head["label"],
+        id=facts["id"],
+        label=facts["label"],
         energies=(beam["energy"],),
         sad_mm=beam["sad_mm"],
         attenuation_per_mm=beam["attenuation_per_mm"],
@@ -128,11 +140,27 @@ def _built_in(head: Mapping[str, Any], beam: Mapping[str, Any]) -> Machine:
         source_sigma_mm=beam["source_sigma_mm"],
         kernels=(kernel,),
         kernel_ssd_mm=(beam["kernel"]["ssd_mm"],),
-        leaf_width_mm=min(width for _, width in widths),
-        leaf_widths_mm=widths,
-        max_field_mm=(head["max_field_mm"][0], head["max_field_mm"][1]),
+        head=heads()[facts["id"]],
         unit=beam["unit"],
-        sources=(*beam["sources"], *head["sources"]),
+        sources=(*beam["sources"], *facts["sources"]),
+    )
+
+
+def _head(facts: Mapping[str, Any]) -> Head:
+    lowest, highest = facts["dose_rates_mu_per_min"]
+    return Head(
+        leaf_widths_mm=tuple((count, width) for count, width in facts["leaf_widths_mm"]),
+        transmission=facts["transmission"],
+        dosimetric_gap_mm=facts["dosimetric_gap_mm"],
+        smallest_gap_mm=facts["smallest_gap_mm"],
+        span_mm=facts["span_mm"],
+        leaf_speed_mm_per_s=facts["leaf_speed_mm_per_s"],
+        dose_rates_mu_per_min=(lowest, highest),
+        x_jaws=JawTravel(**facts["x_jaws"]),
+        y_jaws=JawTravel(**facts["y_jaws"]),
+        interdigitates=facts["interdigitates"],
+        smallest_segment_mu=facts["smallest_segment_mu"],
+        smallest_meterset_mu=facts["smallest_meterset_mu"],
     )
 
 

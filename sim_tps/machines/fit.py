@@ -27,7 +27,7 @@ from scipy.optimize import minimize
 from scipy.special import erf
 
 from sim_tps.dose.kernels import GaussianKernel
-from sim_tps.machine import Machine
+from sim_tps.machine import Machine, heads
 
 FOLDER = Path(__file__).parent
 SIGMAS_MM = np.array([0.0, 3.0, 8.0, 20.0, 50.0, 110.0])
@@ -193,9 +193,7 @@ def _machine(constants: NDArray[np.float64], weights: NDArray[np.float64]) -> Ma
         source_sigma_mm=source_sigma,
         kernels=(GaussianKernel(weights, SIGMAS_MM),),
         kernel_ssd_mm=(950.0,),
-        leaf_width_mm=5.0,
-        leaf_widths_mm=((80, 5.0),),
-        max_field_mm=(400.0, 400.0),
+        head=heads()["generic-5mm"],
         unit="1 Gy at the isocentre for a 100 × 100 mm² field of fluence 1, 50 mm deep in water, skin distance 950 mm",
         sources=(
             "beam: fitted by sim_tps/machines/fit.py to TPR and output factors of a Siemens Artiste 6 MV measured at "
