@@ -11,6 +11,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_tps.delivery.delivered import Technique
 from sim_tps.geometry import Grid, Vector
 
 
@@ -30,26 +31,47 @@ class ObjectiveType(Enum):
     UNIFORM = "uniform"
     FALL_OFF = "fall-off"
     """Normal-tissue fall-off from the targets' edge."""
+    HOT_FRACTION = "hot-fraction"
+    """Mean squared excess over ``dose_gy`` in the hottest ``volume_percent`` of the structure."""
+
+
+class Relation(Enum):
+    """What a constraint demands of the quantity that its type speaks of."""
+
+    AT_LEAST = "at least"
+    AT_MOST = "at most"
+    EXACTLY = "exactly"
+
+
+class Problem(Enum):
+    """The mathematical problems the optimiser solves."""
+
+    QUADRATIC_PENALTY = "quadratic penalty"
+    """Weighted sum of penalties; `sim_tps.optimise.constraints` keeps the constraints."""
+    HOT_FRACTION = "hot fraction"
+    """HOT_FRACTION objectives, targets held by exact dose-volume constraints; see `sim_tps.optimise.hot_fraction`."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One term of the optimiser's sum: priority x mean squared one-sided violation, dose in Gy (plan total)."""
+    """One term of the optimiser's sum, or a constraint on it; dose in Gy (plan total)."""
 
     id: str
     type: ObjectiveType
     structure: str
     priority: float
-    """0..1000."""
+    """0..1000; 0 for a constraint, which is not weighed."""
     dose_gy: float
     volume_percent: float | None = None
-    """LOWER and UPPER only."""
+    """LOWER, UPPER and HOT_FRACTION only."""
     a: float | None = None
     """EUD only: gEUD = (mean of dose^a)^(1/a)."""
     end_dose_gy: float | None = None
     """FALL_OFF only: the dose far away; ``dose_gy`` is the dose at ``distance_mm`` from the target."""
     distance_mm: float | None = None
     fall_off_per_mm: float | None = None
+    relation: Relation | None = None
+    """Given: a constraint, kept whatever it costs."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +143,8 @@ class PlanSettings:
     normalization: Normalization = None
     made_by: tuple[tuple[str, str], ...] = ()
     """Who made it from what, as (key, value) pairs of the caller's own."""
+    technique: Technique = Technique.SLIDING_WINDOW
+    """How its fluence is delivered."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +155,7 @@ class Dose:
     """Plan total, [z, y, x]."""
     grid: Grid
     kind: str
-    """``intermediate`` (fluence, no leaf sequence) or ``imported``."""
+    """``intermediate`` (ideal fluence), ``final`` (control points) or ``imported``."""
     algorithm: str
 
 
@@ -145,10 +169,24 @@ class Plan:
     fluence: NDArray[np.floating] | None = None
     """One weight per beamlet, beams in order; where a warm start begins."""
     raw_dose: Dose | None = None
-    """Dose of ``fluence`` before normalisation."""
+    """Dose of ``fluence``, or of the control points made from it, before normalisation."""
     dose_revision: int | None = None
     """The plan's revision when ``raw_dose`` was computed."""
     scale: float = 1.0
-    """Normalised dose = ``scale`` x ``raw_dose``."""
+    """Normalised dose = ``scale`` x ``raw_dose``, and MU likewise."""
     values: tuple[tuple[str, float], ...] = ()
-    """Objective id -> weighted value after the last optimisation."""
+    """After the last optimisation: objective id -> weighted value, constraint id -> Gy by which it is missed."""
+    raw_beam_mu: tuple[float, ...] = ()
+    """MU of each beam per fraction before normalisation; empty where ``raw_dose`` is not of control points."""
+    findings: tuple[str, ...] = ()
+    """Rules of the machine's head that the control points break with their normalised MU."""
+
+    @property
+    def beam_mu(self) -> tuple[float, ...]:
+        """MU of each beam per fraction; empty where they are not known."""
+        return tuple(self.scale * mu for mu in self.raw_beam_mu)
+
+    @property
+    def deliverable(self) -> bool:
+        """The dose is that of control points which the head can follow."""
+        return self.raw_dose is not None and self.raw_dose.kind == "final" and not self.findings

@@ -15,6 +15,10 @@ UNIFORM                 the distance from the wanted dose, either way, point by 
 FALL_OFF                dose above a limit that falls exponentially with the distance from the targets, point by point;
                         points inside the targets do not count
 
+HOT_FRACTION belongs to a problem of its own (`sim_tps.optimise.hot_fraction`); its value is priority × the mean squared
+excess over the limit of those of the structure's hottest v % that exceed it. A constraint has a relation instead of a
+priority and no value here: see `sim_tps.optimise.constraints`.
+
 References
 ----------
 Wu and Mohan, Med. Phys. 27 (2000) 701-711, https://doi.org/10.1118/1.598932
@@ -23,16 +27,32 @@ Niemierko, Med. Phys. 26 (1999) 1100 (generalised EUD)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_tps.errors import BadInput
-from sim_tps.plan import Objective, ObjectiveType
+from sim_tps.errors import BadInput, Unsupported
+from sim_tps.optimise import _kernels
+from sim_tps.plan import Objective, ObjectiveType, Problem, Relation
 
 Doses = NDArray[np.float64]
+
+
+class Operator(Protocol):
+    """Fluence to dose at points, and its adjoint."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(points, beamlets)."""
+
+    def forward(self, weights: NDArray[np.floating], /) -> NDArray[np.floating]:
+        """Dose at the points, Gy."""
+
+    def adjoint(self, values: NDArray[np.floating], /) -> NDArray[np.floating]:
+        """For one number per point, one number per beamlet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +76,13 @@ class Penalty:
 
     def evaluate(self, dose: NDArray[np.floating]) -> tuple[float, Doses]:
         """Weighted value, and its gradient on the region's own points, from the dose at all points in Gy."""
-        own = dose[self.region.index].astype(np.float64)
-        value, gradient = _FORMS[self.objective.type](own, self.region, self.objective)
-        return self.objective.priority * value, self.objective.priority * gradient
+        objective, region = self.objective, self.region
+        bounds = _bounds(objective)
+        if bounds is not None:
+            value, gradient = _kernels.squared_violation(dose, region.index, region.weight, *bounds)
+        else:
+            value, gradient = _FORMS[objective.type](dose[region.index].astype(np.float64), region, objective)
+        return objective.priority * value, objective.priority * gradient
 
 
 def check_objective(objective: Objective) -> None:
@@ -77,6 +101,48 @@ def check_objective(objective: Objective) -> None:
             f"{name}: a is 0, expected -100 to 100 without 0; 1 is the mean, large leans to the hottest, negative to "
             "the coldest parts."
         )
+    if objective.type is ObjectiveType.HOT_FRACTION and objective.volume_percent == 0.0:
+        raise BadInput(f"{name}: volume_percent is 0, expected more than 0; 100 looks at the whole structure.")
+    if objective.relation is not None:
+        _check_constraint(objective, objective.relation, name)
+
+
+def _check_constraint(objective: Objective, relation: Relation, name: str) -> None:
+    possible = RELATIONS[objective.type]
+    if relation not in possible:
+        offered = " or ".join(repr(r.value) for r in possible) or "an objective, never a constraint"
+        raise Unsupported(f"{name}: as a constraint it cannot be {relation.value!r}; it can be {offered}.")
+    if objective.priority != 0.0:
+        raise BadInput(f"{name}: a constraint has priority {objective.priority:g}, expected 0: it is not weighed.")
+
+
+def problem_of(objectives: Sequence[Objective]) -> Problem:
+    """The problem that these objectives pose; `BadInput` where they belong to no single one."""
+    weighed = [o for o in objectives if o.relation is None]
+    hot = [o for o in weighed if o.type is ObjectiveType.HOT_FRACTION]
+    if not hot:
+        return Problem.QUADRATIC_PENALTY
+    if len(hot) < len(weighed):
+        others = ", ".join(repr(o.id) for o in weighed if o not in hot)
+        raise BadInput(
+            f"hot-fraction objectives cannot be weighed against the penalties {others}: they are a problem of their "
+            "own. Remove one kind."
+        )
+    constraints = [o for o in objectives if o.relation is not None]
+    wrong = [o for o in constraints if not _holds_target(o)]
+    if wrong or not constraints:
+        found = ", ".join(f"{o.id!r} ({o.type.value}, {o.relation.value})" for o in wrong if o.relation) or "none"
+        raise BadInput(
+            "hot-fraction objectives need each target held by a constraint that a percentage of its volume (above 0) "
+            f"gets exactly a dose (above 0), and no other constraints; found {found}."
+        )
+    return Problem.HOT_FRACTION
+
+
+def _holds_target(constraint: Objective) -> bool:
+    """A dose of a volume is exactly prescribed, and neither is nothing."""
+    exactly = constraint.type in _VOLUME and constraint.relation is Relation.EXACTLY
+    return exactly and constraint.dose_gy > 0.0 and bool(constraint.volume_percent)
 
 
 def _upper(dose: Doses, limit: float | Doses, weight: Doses, excused: float = 0.0) -> tuple[float, Doses]:
@@ -91,11 +157,11 @@ def _lower(dose: Doses, limit: float, weight: Doses, excused: float = 0.0) -> tu
 
 
 def _squared(violation: Doses, weight: Doses, excused: float) -> tuple[float, Doses]:
-    acting = weight if excused <= 0.0 else _without_worst(violation, weight, excused)
+    acting = weight if excused <= 0.0 else without_worst(violation, weight, excused)
     return float(acting @ violation**2), 2.0 * acting * violation
 
 
-def _without_worst(violation: Doses, weight: Doses, excused: float) -> Doses:
+def without_worst(violation: Doses, weight: Doses, excused: float) -> Doses:
     """Weights less the worst ``excused`` share; the point on the border keeps a part, so the penalty is continuous."""
     violating = np.flatnonzero(violation)
     worst_first = violating[np.argsort(-violation[violating], kind="stable")]
@@ -104,12 +170,40 @@ def _without_worst(violation: Doses, weight: Doses, excused: float) -> Doses:
     return acting
 
 
-def _max(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
-    return _upper(dose, objective.dose_gy, region.weight)
+def hot_excess(dose: Doses, weight: Doses, objective: Objective) -> tuple[Doses, Doses]:
+    """Excess in Gy over a HOT_FRACTION objective's limit, and each point's share in the mean.
+
+    The mean is over the points of the hottest part that exceed the limit. Which they are is taken as given: the value
+    jumps where a point begins to exceed the limit, and the gradient is that between jumps.
+    """
+    excess = np.where(
+        hottest(dose, weight, _percent(objective) / 100.0), np.maximum(dose - objective.dose_gy, 0.0), 0.0
+    )
+    share = np.where(excess > 0.0, weight, 0.0)
+    total = share.sum()
+    return excess, share / total if total > 0.0 else share
 
 
-def _min(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
-    return _lower(dose, objective.dose_gy, region.weight)
+def hottest(dose: Doses, weight: Doses, part: float) -> NDArray[np.bool_]:
+    """The fewest points, hottest first, that make up at least ``part`` of the volume."""
+    hottest_first = np.argsort(-dose, kind="stable")
+    before = np.cumsum(weight[hottest_first]) - weight[hottest_first]
+    inside = np.zeros(len(dose), bool)
+    inside[hottest_first] = before < part - _SHARE_ROUNDING
+    return inside
+
+
+def _bounds(objective: Objective) -> tuple[float, float] | None:
+    """Floor and ceiling of every point's dose; None where points are not judged one by one."""
+    match objective.type:
+        case ObjectiveType.MAX:
+            return -np.inf, objective.dose_gy
+        case ObjectiveType.MIN:
+            return objective.dose_gy, np.inf
+        case ObjectiveType.UNIFORM:
+            return objective.dose_gy, objective.dose_gy
+        case _:
+            return None
 
 
 def _upper_volume(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
@@ -137,15 +231,15 @@ def _eud_lower(dose: Doses, region: Region, objective: Objective) -> tuple[float
     return shortfall**2, -2.0 * shortfall * slope
 
 
-def _uniform(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
-    difference = dose - objective.dose_gy
-    return float(region.weight @ difference**2), 2.0 * region.weight * difference
-
-
 def _fall_off(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
     outside = region.target_distance_mm > 0.0
     weight = np.where(outside, region.weight, 0.0)
     return _upper(dose, fall_off_limit(objective, region.target_distance_mm), weight)
+
+
+def _hot_fraction(dose: Doses, region: Region, objective: Objective) -> tuple[float, Doses]:
+    excess, share = hot_excess(dose, region.weight, objective)
+    return float(share @ excess**2), 2.0 * share * excess
 
 
 def generalised_eud(dose: Doses, weight: Doses, a: float) -> tuple[float, Doses]:
@@ -184,21 +278,35 @@ _VOLUME = (ObjectiveType.LOWER, ObjectiveType.UPPER)
 _EUD = (ObjectiveType.EUD_LOWER, ObjectiveType.EUD_UPPER)
 _FALL = (ObjectiveType.FALL_OFF,)
 _NEEDED: tuple[tuple[str, tuple[ObjectiveType, ...], float, float], ...] = (
-    ("volume_percent", _VOLUME, 0.0, 100.0),
+    ("volume_percent", (*_VOLUME, ObjectiveType.HOT_FRACTION), 0.0, 100.0),
     ("a", _EUD, -100.0, 100.0),
     ("end_dose_gy", _FALL, 0.0, 1000.0),
     ("distance_mm", _FALL, 0.0, 1000.0),
     ("fall_off_per_mm", _FALL, 0.0, 100.0),
 )
+_SHARE_ROUNDING = 1e-9
+"""Shares of a volume that differ by less are equal: sums of up to millions of them round by less than that."""
+
+RELATIONS: Mapping[ObjectiveType, tuple[Relation, ...]] = {
+    ObjectiveType.LOWER: (Relation.AT_LEAST, Relation.EXACTLY),
+    ObjectiveType.UPPER: (Relation.AT_MOST, Relation.EXACTLY),
+    ObjectiveType.MAX: (Relation.AT_MOST,),
+    ObjectiveType.MIN: (Relation.AT_LEAST,),
+    ObjectiveType.MEAN: (Relation.AT_MOST, Relation.AT_LEAST, Relation.EXACTLY),
+    ObjectiveType.EUD_UPPER: (Relation.AT_MOST, Relation.EXACTLY),
+    ObjectiveType.EUD_LOWER: (Relation.AT_LEAST, Relation.EXACTLY),
+    ObjectiveType.UNIFORM: (Relation.EXACTLY,),
+    ObjectiveType.FALL_OFF: (Relation.AT_MOST,),
+    ObjectiveType.HOT_FRACTION: (),
+}
+"""What a constraint of each type may demand: the relations under which it still says what its type says."""
 
 _FORMS: Mapping[ObjectiveType, Callable[[Doses, Region, Objective], tuple[float, Doses]]] = {
     ObjectiveType.LOWER: _lower_volume,
     ObjectiveType.UPPER: _upper_volume,
-    ObjectiveType.MAX: _max,
-    ObjectiveType.MIN: _min,
     ObjectiveType.MEAN: _mean,
     ObjectiveType.EUD_UPPER: _eud_upper,
     ObjectiveType.EUD_LOWER: _eud_lower,
-    ObjectiveType.UNIFORM: _uniform,
     ObjectiveType.FALL_OFF: _fall_off,
+    ObjectiveType.HOT_FRACTION: _hot_fraction,
 }

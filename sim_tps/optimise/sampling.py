@@ -20,13 +20,13 @@ from sim_tps.geometry import Grid
 from sim_tps.optimise.objectives import Region
 from sim_tps.patient import Structure
 
-DENSE_MARGIN_MM = 4.0
-"""Every voxel this close to a target is kept."""
-SHELL_MM = 20.0
+DENSE_MARGIN_MM = 10.0
+"""Every voxel this close to a target is kept: there dose falls, and hot spots would hide between samples."""
+SHELL_MM = 30.0
 """Within this distance of a target one point stands for a block of about `SHELL_SPACING_MM`."""
-SHELL_SPACING_MM = 3.5
-FAR_SPACING_MM = 6.0
-ORGAN_VOXELS = 20_000
+SHELL_SPACING_MM = 6.0
+FAR_SPACING_MM = 15.0
+ORGAN_VOXELS = 6_000
 """A structure of fewer voxels is kept whole wherever it lies."""
 SMALL_VOXELS = 50
 """A structure of fewer voxels gets points finer than the grid."""
@@ -40,10 +40,17 @@ class Samples:
     points_mm: NDArray[np.float64]
     """Shape (points, 3), ordered x, y, z."""
     regions: Mapping[str, Region]
+    finer_than_grid: frozenset[str]
+    """Structures with points of their own."""
 
 
-def sample(structures: Sequence[Structure], targets: Sequence[Structure], grid: Grid, seed: int) -> Samples:
-    """Draw the points for these structures; the same seed always gives the same points."""
+def sample(
+    structures: Sequence[Structure], targets: Sequence[Structure], grid: Grid, seed: int, fineness: int = 1
+) -> Samples:
+    """Draw the points for these structures; the same seed always gives the same points.
+
+    ``fineness`` divides the distance between thinned points.
+    """
     for structure in structures:
         if structure.is_empty:
             raise BadInput(f"structure {structure.name!r} is empty: no objective can act on it. Remove its objectives.")
@@ -51,7 +58,7 @@ def sample(structures: Sequence[Structure], targets: Sequence[Structure], grid: 
     shares = {structure.name: share_on(structure, grid) for structure in structures}
     small = [s for s in structures if shares[s.name].sum() < SMALL_VOXELS]
     large = {s.name: shares[s.name] for s in structures if s not in small}
-    chosen, stands_for = _draw(large, distance, grid, np.random.default_rng(seed))
+    chosen, stands_for = _draw(large, distance, grid, fineness, np.random.default_rng(seed))
     points = [grid.centres_mm(chosen)]
     near_target = distance.ravel()
     regions = {name: _region(share.ravel(), chosen, stands_for, near_target) for name, share in large.items()}
@@ -60,7 +67,7 @@ def sample(structures: Sequence[Structure], targets: Sequence[Structure], grid: 
         index = np.arange(len(own)) + sum(map(len, points))
         regions[structure.name] = Region(index, weight, _at(distance, grid, own))
         points.append(own)
-    return Samples(np.concatenate(points), regions)
+    return Samples(np.concatenate(points), regions, frozenset(s.name for s in small))
 
 
 def share_on(structure: Structure, grid: Grid) -> NDArray[np.float32]:
@@ -84,7 +91,11 @@ def target_distance(targets: Sequence[Structure], grid: Grid) -> NDArray[np.floa
 
 
 def _draw(
-    shares: Mapping[str, NDArray[np.float32]], distance: NDArray[np.float32], grid: Grid, rng: np.random.Generator
+    shares: Mapping[str, NDArray[np.float32]],
+    distance: NDArray[np.float32],
+    grid: Grid,
+    fineness: int,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Flat indices of the kept voxels, and how many voxels each stands for."""
     used = np.zeros(grid.size, bool)
@@ -98,7 +109,7 @@ def _draw(
     kept = [np.flatnonzero(used & dense)]
     weights = [np.ones(len(kept[0]))]
     for candidates, spacing in ((used & ~dense & shell, SHELL_SPACING_MM), (used & ~dense & ~shell, FAR_SPACING_MM)):
-        index, weight = _one_per_block(np.flatnonzero(candidates), grid, spacing, rng)
+        index, weight = _one_per_block(np.flatnonzero(candidates), grid, spacing / fineness, rng)
         kept.append(index)
         weights.append(weight)
     return np.concatenate(kept), np.concatenate(weights)

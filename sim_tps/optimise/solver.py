@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, minimize
 
+_CORRECTIONS = 30
+"""Pairs of steps that the quasi-Newton matrix remembers; 20 need a tenth more iterations, 50 hardly fewer."""
+
 Evaluate = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.floating]]]
 
 
@@ -49,7 +52,7 @@ class Limits:
     max_seconds: float
     smallest_gain: float
     """In units of the value: less than this over a window is nothing, however small the value has become."""
-    relative_gain: float = 1e-3
+    relative_gain: float = 5e-4
     """As a share of the value: less than this over a window is nothing."""
     window: int = 10
 
@@ -86,7 +89,13 @@ def descend(
             method="L-BFGS-B",
             bounds=[(0.0, None)] * len(unit),
             callback=run.after_iteration,
-            options={"maxiter": limits.max_iterations, "maxfun": 1_000_000, "ftol": 0.0, "gtol": 0.0, "maxcor": 20},
+            options={
+                "maxiter": limits.max_iterations,
+                "maxfun": 1_000_000,
+                "ftol": 0.0,
+                "gtol": 0.0,
+                "maxcor": _CORRECTIONS,
+            },
         )
     except _Stopped as stopped:
         return run.ended(stopped.reason)

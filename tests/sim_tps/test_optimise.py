@@ -7,9 +7,11 @@ import pytest
 from scipy.optimize import nnls
 from water import ball, water_cube
 
+from sim_tps.dose.fields import Field, open_field
 from sim_tps.errors import BadInput
-from sim_tps.geometry import Grid
+from sim_tps.geometry import Grid, beam_frame
 from sim_tps.optimise.sampling import Samples, sample, share_on, target_distance
+from sim_tps.optimise.smoothing import Smoothness
 from sim_tps.optimise.solver import Limits, StopReason, descend
 from sim_tps.patient import Role, Structure
 
@@ -153,3 +155,21 @@ def _least_squares(matrix: np.ndarray, wanted: np.ndarray):
         return float(difference @ difference), 2.0 * matrix.T @ difference
 
     return evaluate
+
+
+def test_smoothness_is_the_sum_over_neighbours() -> None:
+    """Two fields of 2 × 2 and 1 × 3 beamlets have 4 and 2 neighbours; the price and its slope follow by hand."""
+    frame = beam_frame((0.0, 0.0, 0.0), 0.0, 0.0, 0.0, 1000.0)
+    fields = [open_field(frame, 5.0, (0.0, 0.0), shape) for shape in ((2, 2), (1, 3))]
+    price, slope = Smoothness(fields, strength=7.0).evaluate(np.array([1.0, 3.0, 1.0, 1.0, 0.0, 2.0, 2.0]))
+    assert price == pytest.approx(4 + 4 + 4)
+    assert slope == pytest.approx([-4, 8, 0, -4, -4, 4, 0])
+
+
+def test_closed_beamlets_have_no_neighbours() -> None:
+    """A beamlet beside a hole in the raster is compared with what exists only."""
+    frame = beam_frame((0.0, 0.0, 0.0), 0.0, 0.0, 0.0, 1000.0)
+    field = Field("holed", frame, 5.0, (0.0, 0.0), np.array([[True, False, True]]))
+    price, slope = Smoothness([field], strength=1.0).evaluate(np.array([1.0, 9.0]))
+    assert price == 0.0
+    assert not slope.any()
