@@ -21,13 +21,13 @@ from agent import goals as goal_rules
 from agent.calls import Calls, Listener
 from agent.checks import apply, check
 from agent.conflicts import find_conflicts
-from agent.measuring import Measuring, RunError, largest_difference_percent
+from agent.measuring import Measuring, RunError, dose_changes, largest_difference_percent
 from agent.observation import ObjectiveState, Observation, Step
 from agent.planners import Planner
 from agent.preparation import Prepared, prepare, with_values
 from agent.proposal import Change, CheckFailure, Proposal
 from agent.protocols import LoadedProtocol
-from agent.records import Attempt, Conflict, RunResult
+from agent.records import Attempt, Conflict, DoseChange, RunResult
 from agent.trace import (
     Applied,
     Checked,
@@ -123,7 +123,7 @@ def run(
             seconds=time.monotonic() - started,
             tps_calls=call.count,
             plan=going.restored,
-            beams=prepared.beams,
+            beams=going.beams,
             structures=prepared.structures,
             findings=patient.findings,
             server=server,
@@ -154,7 +154,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.plan = self.prepared.plan.name
-        self.restored = self.prepared.plan
+        self.restored, self.beams = self.prepared.plan, self.prepared.beams
         self.measuring = Measuring(self.call, self.session, self.prepared)
         self.server_names: dict[str, str] = {}
         """Our name of an objective -> the server's."""
@@ -180,6 +180,8 @@ class _Run:
     def set_objectives(self) -> None:
         """Give the prepared plan the protocol's objectives."""
         states, prepared = self.prepared.objectives, self.prepared
+        if prepared.plan.normalization is not None:
+            self.call(self.session.set_normalization, self.plan, None)
         stored = self.call(self.session.replace_objectives, self.plan, [prepared.spec(state) for state in states])
         self.name_objectives(states, stored)
         self.call.tell(
@@ -194,7 +196,7 @@ class _Run:
         started, calls_before, number = time.monotonic(), self.call.count, len(self.attempts) + 1
         objectives = self.apply(number, proposal)
         optimisation = self.optimise(number)
-        self.call(self.session.calculate_dose, self.plan, on_progress=self.call.progress("calculate_dose"))
+        sequencing = self.calculate(optimisation.dose)
         normalization_percent = self.measuring.normalise()
         goals, reported = self.measuring.goals()
         dvhs = self.measuring.dvhs()
@@ -220,6 +222,7 @@ class _Run:
                 kept=kept,
                 normalization_percent=normalization_percent,
                 reported=reported,
+                sequencing=sequencing,
             )
         )
         self.steps.append(
@@ -228,7 +231,7 @@ class _Run:
                 with_values(objectives, self.losses(optimisation)), score, kept, normalization_percent,
             )
         )  # fmt: skip
-        self.call.tell(Evaluated(number, goals, reported, normalization_percent, dose, score, snapshot))
+        self.call.tell(Evaluated(number, goals, reported, sequencing, normalization_percent, dose, score, snapshot))
         self.decide(number, kept)
 
     def apply(self, number: int, proposal: Proposal) -> tuple[ObjectiveState, ...]:
@@ -257,6 +260,16 @@ class _Run:
         result = self.call(self.session.optimize, self.plan, spec, on_progress=self.call.progress("optimize"))
         self.call.tell(Optimised(number, result))
         return result
+
+    def calculate(self, ideal: model.DoseInfo) -> tuple[DoseChange, ...]:
+        """Calculate the dose that is judged; answers what sequencing made of the optimiser's, where both are shown."""
+        sequenced = self.server.capabilities.get("sequencing") == "SEPARATE"
+        compared = sequenced and ideal.kind is model.DoseKind.INTERMEDIATE
+        before = self.measuring.key_doses(ideal) if compared else {}
+        dose = self.call(self.session.calculate_dose, self.plan, on_progress=self.call.progress("calculate_dose")).dose
+        if not compared or dose.kind is not model.DoseKind.FINAL:
+            return ()
+        return dose_changes(before, self.measuring.key_doses(dose))
 
     def decide(self, number: int, kept: bool) -> None:
         if kept:
@@ -331,6 +344,7 @@ class _Run:
                 f"{difference:.3g} % from those recorded; the plan left behind is not the one reported."
             )
         self.restored = self.call(self.session.plan, self.plan)
+        self.beams = self.call(self.session.beams, self.plan)
         if not exact:
             measured = replace(
                 best, goals=goals, reported=reported, dvhs=self.measuring.dvhs(), dose=self.restored.dose

@@ -1,4 +1,4 @@
-"""Measures a plan through the contract: normalisation, goals, reported metrics, curves.
+"""Measures a plan through the contract: normalisation, goals, reported metrics, curves, what sequencing did.
 
 The one idea: what is asked was settled when the plan was prepared, so measuring an attempt and measuring it again after
 a restore are the same few calls.
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from agent import goals as goal_rules
 from agent.calls import Calls
 from agent.preparation import Prepared
-from agent.records import GoalResult, ReportedMetric
+from agent.records import DoseChange, GoalResult, ReportedMetric
 from bridge import model
 from bridge.client import Session
 
@@ -30,9 +30,10 @@ class Measuring:
         self._plan = prepared.plan.name
 
     def normalise(self) -> float:
-        """Scale so that the coverage point that needs most dose is met exactly; percent of the optimiser's dose."""
+        """Scale so that the coverage point that needs most dose is met exactly; percent of the dose as calculated."""
         points = self._prepared.normalisations
-        answers = self._call(self._session.evaluate, self._plan, [_coverage(point) for point in points])
+        queries = [_dose_at(point.structure, point.volume_percent) for point in points]
+        answers = self._call(self._session.evaluate, self._plan, queries)
         factors = []
         for point, answer in zip(points, answers, strict=True):
             if answer.value is None or answer.value <= 0.0:
@@ -44,6 +45,14 @@ class Measuring:
         decisive = max(range(len(points)), key=lambda index: factors[index])
         self._call(self._session.set_normalization, self._plan, points[decisive])
         return 100.0 * factors[decisive]
+
+    def key_doses(self, dose: model.DoseInfo) -> Mapping[str, float]:
+        """D95 of every target and the hottest point: the few numbers by which two doses of one fluence are compared."""
+        resources, targets = self._prepared.resources, self._prepared.prescriptions_gy
+        queries = [_dose_at(resources[target], 95.0) for target in targets]
+        answers = self._call(self._session.evaluate, self._plan, queries)
+        found = {f"{target} D95%": answer.value for target, answer in zip(targets, answers, strict=True)}
+        return {what: gy for what, gy in {**found, "hottest point": dose.max_gy}.items() if gy is not None}
 
     def goals(self) -> tuple[tuple[GoalResult, ...], tuple[ReportedMetric, ...]]:
         """Every goal and reported metric, in one call."""
@@ -66,6 +75,11 @@ class Measuring:
         }
 
 
+def dose_changes(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[DoseChange, ...]:
+    """What became of each of the key doses; one that was 0 or is not known any more is left out."""
+    return tuple(DoseChange(what, gy, after[what]) for what, gy in before.items() if gy > 0.0 and what in after)
+
+
 def largest_difference_percent(recorded: tuple[GoalResult, ...], measured: tuple[GoalResult, ...]) -> float:
     """Largest difference of a goal's value, in percent of the recorded one (of 1 where that is smaller)."""
     largest = 0.0
@@ -78,10 +92,7 @@ def largest_difference_percent(recorded: tuple[GoalResult, ...], measured: tuple
     return largest
 
 
-def _coverage(point: model.CoverageNormalization) -> model.MetricQuery:
+def _dose_at(structure: str, volume_percent: float) -> model.MetricQuery:
     return model.MetricQuery(
-        model.MetricKind.DOSE_AT_VOLUME,
-        point.structure,
-        volume=point.volume_percent,
-        volume_unit=model.VolumeUnit.PERCENT,
+        model.MetricKind.DOSE_AT_VOLUME, structure, volume=volume_percent, volume_unit=model.VolumeUnit.PERCENT
     )

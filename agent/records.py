@@ -54,6 +54,21 @@ class ReportedMetric:
 
 
 @dataclass(frozen=True)
+class DoseChange:
+    """A number of the optimiser's dose and of the final one, both before normalisation."""
+
+    what: str
+    """``PTV D95%``, or ``hottest point``."""
+    before_gy: float
+    after_gy: float
+
+    @property
+    def percent(self) -> float:
+        """How much larger it is after sequencing."""
+        return 100.0 * (self.after_gy / self.before_gy - 1.0)
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One time round the loop: what was asked, what came out."""
 
@@ -77,6 +92,8 @@ class Attempt:
     normalization_percent: float | None = None
     """What the optimiser's dose was multiplied by, in percent, so that the coverage point was met."""
     reported: tuple[ReportedMetric, ...] = ()
+    sequencing: tuple[DoseChange, ...] = ()
+    """What the dose lost and gained between optimiser and control points; empty where the TPS does not show both."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +121,7 @@ class RunResult:
     tps_calls: int
     plan: model.Plan
     beams: tuple[model.Beam, ...]
+    """With the MU of the restored plan, where it has any."""
     structures: tuple[model.Structure, ...]
     findings: tuple[model.Finding, ...]
     server: model.ServerInfo
@@ -111,6 +129,12 @@ class RunResult:
     notes: tuple[str, ...] = ()
     """Things a reader must know: empty helpers left out, prescription differences, limits of the algorithm."""
     intended_use: str = INTENDED_USE
+
+    @property
+    def mu_per_fraction(self) -> float | None:
+        """Of all beams together; None where a beam's are not known."""
+        metersets = [beam.meterset_mu for beam in self.beams if beam.meterset_mu is not None]
+        return sum(metersets) if metersets and len(metersets) == len(self.beams) else None
 
     @property
     def best_attempt(self) -> Attempt:

@@ -5,6 +5,7 @@
     plan/plan.json     the whole run: plan, beams, structures, objectives and goals of every attempt
     plan/dvh.json      curves of every attempt, and of the plan that came with the patient
     plan/volumes.npz   image, best dose and structures
+    tps/               data folder of the simulated TPS that was started for the run, with the best plan saved in it
 
 The one idea: ``result.json`` appears last, whole, and carries the SHA-256 of the trace and of the files in ``plan/``,
 which are the record; the report and its pictures are not, as they are made from it. A folder without it was
@@ -46,6 +47,9 @@ RESULT, PLAN, DVH, VOLUMES, TRACE, REPORT = (
 
 SERVER_LOG = "server.log"
 """Log of the simulated TPS that was started for the run; no part of the record."""
+
+TPS_DATA = "tps"
+"""Data folder of that TPS, from which `beamwright export` takes the plan; no part of the record either."""
 
 
 INTERRUPTED = "Interrupted"
@@ -136,6 +140,8 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "protocol": result.protocol,
         "planner": result.planner,
         "seed": result.seed,
+        "plan": result.plan.name,
+        "plan_etag": result.plan.etag,
         "outcome": "goals-met" if success(best.goals) else "goal-missed",
         "interrupted": result.stop_reason.startswith(INTERRUPTED),
         "stop_reason": result.stop_reason,
@@ -145,6 +151,11 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "not_evaluable": [row for row in rows if row["status"] == GoalStatus.NOT_EVALUABLE.value],
         "reported": [
             {"structure": r.structure, "metric": r.metric, "value": r.value, "unit": r.unit} for r in best.reported
+        ],
+        "mu_per_fraction": result.mu_per_fraction,
+        "sequencing": [
+            {"what": c.what, "before_gy": c.before_gy, "after_gy": c.after_gy, "change_percent": c.percent}
+            for c in best.sequencing
         ],
         "conflicts": [{"goals": list(c.goals), "explanation": c.explanation} for c in result.conflicts],
         "notes": list(result.notes),

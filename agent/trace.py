@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 from agent.observation import Score
 from agent.plain import to_plain
 from agent.proposal import CheckFailure, Proposal
-from agent.records import Conflict, GoalResult, ReportedMetric
+from agent.records import Conflict, DoseChange, GoalResult, ReportedMetric
 from bridge import INTENDED_USE, model
 
 FORMAT = "beamwright-trace/1"
@@ -100,6 +100,7 @@ class Evaluated:
     attempt: int
     goals: tuple[GoalResult, ...]
     reported: tuple[ReportedMetric, ...]
+    sequencing: tuple[DoseChange, ...]
     normalization_percent: float | None
     dose: model.DoseInfo
     score: Score

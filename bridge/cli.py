@@ -1,4 +1,4 @@
-"""The commands around the simulated TPS: `serve`, `import`, `patients`, `cases`, `proto`.
+"""The commands around the simulated TPS: `serve`, `import`, `export`, `patients`, `cases`, `proto`.
 
 The place where backend and server come together, and the part of the command `beamwright` that needs no agent. Heavy
 imports live inside the commands, so that asking for help stays quick.
@@ -129,6 +129,40 @@ def import_(
         new = intake.take_in(tps, patient)
         tps.close()
         tables.show_import(patient, folder, new=new)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.", exists=True, file_okay=False)],
+    dicom: Annotated[Path, typer.Option("--dicom", metavar="DIR", help="Folder for the files: a new or an empty one.")],
+    plan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Another plan of the same patient, such as plan-2. Without it: the one the run reports.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export in DIR.")] = False,
+) -> None:
+    """Write the plan of a run as DICOM: CT, structures, dose and, where it is sequenced, the plan with control points.
+
+    The files are for research and marked so; the plan in them is never approved.
+    """
+    from bridge.commands import export as exporting
+    from bridge.commands import tables
+    from sim_tps.store import Store
+    from sim_tps.tps import Tps
+
+    with _refusals_shown():
+        source = exporting.run_plan(run, data_dir)
+        with _data_folder(source.data_folder) as folder:
+            tps = Tps(Store(folder))
+            try:
+                written = exporting.export(tps, source, plan, dicom, overwrite=overwrite)
+            finally:
+                tps.close()
+        tables.show_export(written, dicom)
 
 
 @app.command()

@@ -224,18 +224,24 @@ def _sample(structure: Structure, field: _DoseField) -> tuple[list[_Pieces], flo
 
 
 def _cut(structure: Structure, field: _DoseField, flat: _Indices, count: int) -> list[_Pieces]:
-    """Cut voxels into pieces: whole ones into all their ``count``, rim ones into the pieces deepest inside."""
+    """Cut voxels into pieces: whole ones into all their ``count``, rim ones into the pieces deepest inside.
+
+    Neighbouring whole voxels are cut at the same places with the axes exchanged, so that their pieces share no planes.
+    """
     image = structure.image_grid
     voxels = np.stack(np.unravel_index(flat, structure.occupancy.shape))
     whole = structure.occupancy.ravel()[flat] >= 1.0
     spread = _spread(structure.occupancy, voxels[:, whole])
     first = np.array(structure.first_voxel, np.float64)[:, None]
     pieces = []
-    for offset in _offsets(image, count):
-        dose, covered = field.at(image, voxels[:, whole] + first + offset[:, None] * spread)
+    turn = voxels[:, whole].sum(axis=0) % 3
+    thin = _is_thin(image)[:, None]
+    for offset in _places(count):
+        turned = np.stack([np.roll(offset, n) for n in range(3)], axis=1)[:, turn]
+        dose, covered = field.at(image, voxels[:, whole] + first + turned * thin * spread)
         pieces.append(_Pieces(dose, np.full(dose.size, image.voxel_cc / count, np.float32), covered))
     rim, rim_count = voxels[:, ~whole], max(count, RIM_PIECES)
-    offsets = _offsets(image, rim_count)
+    offsets = _places(rim_count) * _is_thin(image)
     for offset, fraction in zip(offsets, _inside_fractions(structure.occupancy, rim, offsets), strict=True):
         kept = fraction > 0.0
         dose, covered = field.at(image, rim[:, kept] + first + offset[:, None])
@@ -272,7 +278,12 @@ def _inside_fractions(occupancy: _Reals, rim: _Indices, offsets: NDArray[np.floa
     return np.clip(share * len(offsets) - rank, 0.0, 1.0)
 
 
-def _offsets(image: Grid, count: int) -> NDArray[np.float64]:
+def _is_thin(image: Grid) -> NDArray[np.bool_]:
+    """Axes z, y, x along which voxels are cut."""
+    return np.array(image.spacing_mm[::-1]) <= THICKEST_MM
+
+
+def _places(count: int) -> NDArray[np.float64]:
     """Where a voxel's pieces are relative to its centre, in voxels, (count, 3) ordered z, y, x.
 
     A low-discrepancy sequence rather than a lattice: on a lattice whole planes of pieces share one dose when the
@@ -286,6 +297,4 @@ def _offsets(image: Grid, count: int) -> NDArray[np.float64]:
     generator = 1.2207440846057596  # the real root of x^4 = x + 1
     steps = np.arange(1, count // 2 + 1)[:, None] / generator ** np.arange(1, 4)
     half = (0.5 + steps) % 1.0 - 0.5
-    offsets = np.concatenate([half, -half, np.zeros((count % 2, 3))])
-    offsets[:, np.array(image.spacing_mm[::-1]) > THICKEST_MM] = 0.0
-    return offsets
+    return np.concatenate([half, -half, np.zeros((count % 2, 3))])

@@ -10,25 +10,35 @@ Doses are plan totals in Gy. One unit of fluence is what the machine says in `Ma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sim_tps.checks import check_beamlet, check_beams, check_objectives, checked_targets
+from sim_tps.delivery.delivery import MU_PER_UNIT, Parts
+from sim_tps.delivery.fluence import CELL_MM, delivered_fluence
 from sim_tps.dose.density import density_map
-from sim_tps.dose.fields import beamlet_count, field_for_target
+from sim_tps.dose.fields import Field, beamlet_count, field_for_target, open_field
+from sim_tps.dose.kernels import LateralKernel
 from sim_tps.dose.lateral import LateralMaps
 from sim_tps.dose.operator import DoseOperator, field_depths, load_kernels
 from sim_tps.dose.raytrace import surface_distance
 from sim_tps.errors import BadInput, Cancelled
 from sim_tps.geometry import Grid
 from sim_tps.machine import Machine
-from sim_tps.optimise.objectives import Penalty, check_objective
-from sim_tps.optimise.sampling import Samples, sample, share_on
-from sim_tps.optimise.solver import Limits, StopReason, descend
+from sim_tps.memory import DEPTHS_KEPT_BYTES, check_dose_memory, check_optimisation_memory
+from sim_tps.optimise.constraints import descend_within
+from sim_tps.optimise.hot_fraction import Held, solve_hot_fraction
+from sim_tps.optimise.objectives import problem_of
+from sim_tps.optimise.points import Points
+from sim_tps.optimise.sampling import share_on
+from sim_tps.optimise.smoothing import USUAL_STRENGTH, Smoothness
+from sim_tps.optimise.solver import Descent, Limits, StopReason
+from sim_tps.optimise.terms import Terms
 from sim_tps.patient import Patient, Structure
-from sim_tps.plan import Beam, Objective, ObjectiveType
+from sim_tps.plan import Beam, Objective, Problem
 
 Report = Callable[[str, float | None, int | None, float | None], None]
 """Told (stage, percent, iteration, objective value), each where it applies."""
@@ -37,9 +47,8 @@ _RAYS_PER_PASS = 300_000
 """Dose is computed in parts of so many points × fields: a fraction of a second each, so that a cancel is heard."""
 _SMALLEST_GAIN_GY2 = 1e-4
 """Convergence: a window of iterations that gains less than this × the sum of priorities changes no dose by 0.1 Gy."""
-_LOWER_TYPES = (ObjectiveType.LOWER, ObjectiveType.MIN, ObjectiveType.UNIFORM, ObjectiveType.EUD_LOWER)
-_DEPTHS_KEPT_BYTES = 512 * 1024**2
-"""Depths on the grids dose was asked for are kept for the next time, while they fit in this."""
+_THINNING_ALLOWED = 0.03
+"""Sample points that are off by a larger share of the objectives' sum are made denser."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +58,16 @@ class Solution:
     fluence: NDArray[np.float32]
     """One number per beamlet, all fields in a row."""
     values: Mapping[str, float]
-    """Objective id -> priority × penalty, in Gy²."""
+    """Objective id -> priority × penalty, in Gy²; constraint id -> the Gy by which it is missed, 0 where it is kept."""
+    unmet: Mapping[str, float]
+    """Constraint id -> Gy, for those missed by more than their tolerance."""
     total: float
     iterations: int
     converged: bool
     stop_reason: StopReason
     seconds: float
+    thinning_percent: float | None = None
+    """How much higher the total is on all voxels than on the sample points; None where nobody has looked."""
 
 
 class PlanEngine:
@@ -68,6 +81,10 @@ class PlanEngine:
         Where `dose` is usually asked for, and where objectives are judged.
     beamlet_mm
         Side of a beamlet on the isocentre plane; the machine's leaf width when None.
+    fields
+        One field per beam with its beamlets, where these are not to be placed over the targets.
+    smoothing
+        Price of rough fluence (`sim_tps.optimise.smoothing`); 0 for none.
     """
 
     def __init__(
@@ -80,27 +97,32 @@ class PlanEngine:
         dose_grid: Grid,
         optimization_grid: Grid,
         beamlet_mm: float | None,
+        fields: Sequence[Field] | None = None,
+        smoothing: float = USUAL_STRENGTH,
         seed: int = 0,
         report: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        say = report or _silent
+        say = _heeding(report or _silent, cancelled)
         self.patient, self.machine = patient, machine
         self.dose_grid, self.optimization_grid = dose_grid, optimization_grid
-        self.beamlet_mm = beamlet_mm or machine.leaf_width_mm
+        self.beamlet_mm = machine.head.leaf_width_mm if beamlet_mm is None else beamlet_mm
         self.seed = seed
-        self._targets = _targets(patient, targets)
-        _check_beams(patient, beams)
+        self._targets = checked_targets(patient, targets)
+        check_beams(patient, beams)
+        check_beamlet(self.beamlet_mm)
+        check_dose_memory(dose_grid, len(beams))
+        check_optimisation_memory(optimization_grid, len(beams), self._targets)
         say("loading kernels (compiled once per machine)", None, None, None)
         load_kernels()
         say("density", None, None, None)
         self._density = density_map(patient)
         say("beamlets", None, None, None)
-        points = _target_points(self._targets)
-        self.fields = tuple(field_for_target(beam, machine, self.beamlet_mm, points) for beam in beams)
-        self._maps = self._lateral_maps()
-        self._samples: Samples | None = None
-        self._sampled: dict[str, Structure] = {}
-        self._operator: DoseOperator | None = None
+        self.fields = tuple(fields or self._fields_over_targets(beams))
+        self._smoothness = Smoothness(self.fields, smoothing) if smoothing > 0.0 else None
+        self._kernels = self._kernels_at_skin()
+        self._maps = self._lateral_maps(self.fields)
+        self._points = Points(self._targets, optimization_grid, seed)
         self._kept_depths: dict[Grid, NDArray[np.float32]] = {}
 
     @property
@@ -118,44 +140,86 @@ class PlanEngine:
         objectives: Sequence[Objective],
         *,
         start: NDArray[np.floating] | None = None,
-        max_iterations: int | None = None,
-        max_seconds: float | None = None,
+        max_iterations: int = 500,
+        max_seconds: float = 300.0,
         report: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> Solution:
-        """Find the fluence with the smallest sum of objectives.
+        """Find the fluence with the smallest sum of objectives that keeps the constraints.
 
-        ``start`` continues from an earlier fluence of this geometry. Cancelled or out of time, the best fluence so far
-        is returned, and `Solution.stop_reason` says so.
+        The objectives themselves say which `Problem` they pose. Constraints that cannot all be kept end in a finite
+        fluence and `Solution.unmet`. ``start`` continues from an earlier fluence of this geometry. Cancelled or out of
+        time, the best fluence so far is returned, and `Solution.stop_reason` says so.
         """
         say, began = report or _silent, monotonic()
         if not objectives:
             raise BadInput("there are no objectives to optimise.")
-        operator, penalties = self._prepared(objectives, say, cancelled)
-        problem = _Problem(operator, penalties)
-        x = self._first_fluence(operator, penalties) if start is None else self._checked(start)
+        terms = self._terms(objectives, say, cancelled)
+        x = terms.first_fluence() if start is None else self._checked(start)
         say("optimising", None, 0, None)
         smallest_gain = _SMALLEST_GAIN_GY2 * sum(o.priority for o in objectives)
-        limits = Limits(max_iterations or 500, (max_seconds or 300.0) - (monotonic() - began), smallest_gain)
-        descent = descend(
-            problem,
-            x,
-            limits,
-            scale=np.full(len(x), max(float(x.max()), 1e-6)),
-            progress=lambda n, value: say("optimising", None, n, value),
-            cancelled=cancelled,
+        limits = Limits(max_iterations, max_seconds - (monotonic() - began), smallest_gain)
+        descent = self._descend(terms, objectives, x, limits, say, cancelled)
+        values, missed = terms.values(descent.x)
+        unmet = terms.unmet(missed)
+        converged = descent.stop_reason is StopReason.CONVERGED and not unmet
+        return Solution(
+            descent.x.astype(np.float32),
+            {**values, **missed},
+            unmet,
+            sum(values.values()),
+            descent.iterations,
+            converged,
+            descent.stop_reason,
+            monotonic() - began,
         )
-        total, values = problem.values(descent.x)
-        converged = descent.stop_reason is StopReason.CONVERGED
-        fluence = descent.x.astype(np.float32)
-        return Solution(fluence, values, total, descent.iterations, converged, descent.stop_reason, monotonic() - began)
+
+    def prepare(self, objectives: Sequence[Objective], report: Report | None = None) -> None:
+        """Do now what the first optimisation would do before its first iteration: sample points, rays."""
+        self._terms(objectives, report or _silent, None)
 
     def evaluate(
         self, objectives: Sequence[Objective], fluence: NDArray[np.floating]
     ) -> tuple[float, Mapping[str, float]]:
-        """Total and per-objective weighted values of a fluence."""
-        operator, penalties = self._prepared(objectives, _silent, None)
-        return _Problem(operator, penalties).values(self._checked(fluence))
+        """Total and per-objective weighted values of a fluence, and what each constraint is missed by in Gy."""
+        checked = self._checked(fluence)
+        values, missed = self._terms(objectives, _silent, None).values(checked)
+        dose_gy = self.dose(checked, self.optimization_grid)
+        whole = {**values, **self._points.whole_values(objectives, self.patient, dose_gy)}
+        return sum(whole.values()), {**whole, **missed}
+
+    def optimise_with_dose(
+        self,
+        objectives: Sequence[Objective],
+        *,
+        start: NDArray[np.floating] | None = None,
+        max_iterations: int = 500,
+        max_seconds: float = 300.0,
+        report: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> tuple[Solution, NDArray[np.float32]]:
+        """`optimise`, the dose on the optimisation grid, and the objectives' values on all its voxels.
+
+        Where the sample points have hidden too much from the optimiser, it goes on from there on denser ones, within
+        the same limits; `Solution.thinning_percent` tells what is left.
+        """
+        began, done = monotonic(), 0
+        while True:
+            solution = self.optimise(
+                objectives,
+                start=start,
+                max_iterations=max_iterations - done,
+                max_seconds=max_seconds - (monotonic() - began),
+                report=report,
+                cancelled=cancelled,
+            )
+            done += solution.iterations
+            dose_gy = self.dose(solution.fluence, self.optimization_grid, report, cancelled)
+            whole = self._on_all_voxels(objectives, solution, dose_gy)
+            start, whole = solution.fluence, replace(whole, iterations=done, seconds=monotonic() - began)
+            misled = abs(whole.total - solution.total) > self._thinning_allowed(objectives, whole.total)
+            if not misled or not solution.converged or done >= max_iterations or not self._points.refine():
+                return whole, dose_gy
 
     def dose(
         self,
@@ -164,60 +228,139 @@ class PlanEngine:
         report: Report | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> NDArray[np.float32]:
-        """Dose in Gy on a grid, [z, y, x]; 0 outside the External."""
-        say = report or _silent
-        images = self._maps.images(self._checked(fluence))
+        """Dose in Gy of ideal fluence on a grid, [z, y, x]; 0 outside the External."""
+        return self._dose(self._maps, self._checked(fluence), grid, report or _silent, cancelled)
+
+    def delivered_dose(
+        self,
+        delivered: Sequence[Parts],
+        fraction_count: int,
+        grid: Grid,
+        report: Report | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> NDArray[np.float32]:
+        """Dose in Gy of what control points let through, over all fractions; as `dose`, but in finer cells.
+
+        Parameters
+        ----------
+        delivered
+            For each field what is delivered for it, with MU per fraction; a field without anything gives no dose.
+        """
+        opened = [self._opened(field, parts) for field, parts in zip(self.fields, delivered, strict=True)]
+        maps = self._lateral_maps([field for field, _ in opened], CELL_MM)
+        mu = np.concatenate([raster.ravel() for _, raster in opened])
+        return self._dose(maps, mu * fraction_count / MU_PER_UNIT, grid, report or _silent, cancelled)
+
+    # set-up ---------------------------------------------------------------------------------------------------------
+
+    def _on_all_voxels(
+        self, objectives: Sequence[Objective], solution: Solution, dose_gy: NDArray[np.floating]
+    ) -> Solution:
+        """The solution with its objectives' values on every voxel, and what the thinning of the samples has hidden."""
+        values = {**solution.values, **self._points.whole_values(objectives, self.patient, dose_gy)}
+        total = sum(values[o.id] for o in objectives if o.priority > 0.0)
+        hidden = 100.0 * (total / solution.total - 1.0) if solution.total > 0.0 else None
+        return replace(solution, values=values, total=total, thinning_percent=hidden)
+
+    def _thinning_allowed(self, objectives: Sequence[Objective], total: float) -> float:
+        return max(_THINNING_ALLOWED * total, _SMALLEST_GAIN_GY2 * sum(o.priority for o in objectives))
+
+    def _dose(
+        self,
+        maps: LateralMaps,
+        fluence: NDArray[np.float64],
+        grid: Grid,
+        say: Report,
+        cancelled: Callable[[], bool] | None,
+    ) -> NDArray[np.float32]:
+        check_dose_memory(grid, len(self.fields))
+        images = maps.images(fluence)
         inside = np.flatnonzero(share_on(self.patient.external, grid) > 0.0)
         kept = self._depths_on(grid, len(inside))
         dose = np.zeros(grid.size, np.float32)
         for part, percent in self._parts(len(inside)):
-            if cancelled is not None and cancelled():
-                raise Cancelled("dose calculation was cancelled.")
+            _heed(cancelled, "dose calculation")
             points = grid.centres_mm(inside[part])
             depths = self._depths(points, part, kept)
-            dose[inside[part]] = DoseOperator(self.machine, self._maps, points, depths).gather(images)
+            dose[inside[part]] = DoseOperator(self.machine, maps, points, depths).gather(images)
             say("dose", percent, None, None)
+        _heed(cancelled, "dose calculation")
         if kept is not None:
             self._kept_depths[grid] = kept
         return dose.reshape(grid.shape)
 
-    # set-up ---------------------------------------------------------------------------------------------------------
+    def _opened(self, field: Field, parts: Parts) -> tuple[Field, NDArray[np.float64]]:
+        """What goes through the head as a field of small cells, with their MU; one empty cell where nothing does."""
+        first, raster = delivered_fluence(self.machine, parts) if parts else ((0.0, 0.0), np.zeros((1, 1)))
+        return replace(open_field(field.frame, CELL_MM, first, raster.shape), id=field.id), raster
 
-    def _lateral_maps(self) -> LateralMaps:
+    def _lateral_maps(self, fields: Sequence[Field], image_step_mm: float | None = None) -> LateralMaps:
         corners = _corners(self._density.grid, self.optimization_grid, self.dose_grid)
+        return LateralMaps(self.machine, fields, self._kernels, corners, image_step_mm=image_step_mm)
+
+    def _fields_over_targets(self, beams: Sequence[Beam]) -> list[Field]:
+        points = _target_points(self._targets)
+        return [field_for_target(beam, self.machine, self.beamlet_mm, points) for beam in beams]
+
+    def _kernels_at_skin(self) -> list[LateralKernel]:
         kernels = []
         for field in self.fields:
             distance = surface_distance(self._density, field.frame.source_mm, field.frame.isocentre_mm)
             if distance is None:
                 raise BadInput(f"beam {field.id!r} misses the patient: its axis meets no tissue.")
             kernels.append(self.machine.kernel_at(distance))
-        return LateralMaps(self.machine, self.fields, kernels, corners)
+        return kernels
 
-    def _prepared(
-        self, objectives: Sequence[Objective], say: Report, cancelled: Callable[[], bool] | None
-    ) -> tuple[DoseOperator, list[Penalty]]:
-        """The operator on the sample points, and the objectives on theirs; drawn anew for structures not seen yet."""
-        for objective in objectives:
-            check_objective(objective)
-        wanted = {o.structure: self.patient.structure(o.structure) for o in objectives}
-        if any(self._sampled.get(name) is not structure for name, structure in wanted.items()):
-            self._draw(wanted, say, cancelled)
-        assert self._samples is not None and self._operator is not None
-        regions = self._samples.regions
-        return self._operator, [Penalty(o, regions[o.structure]) for o in objectives if o.priority > 0.0]
+    def _terms(self, objectives: Sequence[Objective], say: Report, cancelled: Callable[[], bool] | None) -> Terms:
+        def operator_on(points_mm: NDArray[np.float64]) -> DoseOperator:
+            return DoseOperator(self.machine, self._maps, points_mm, self._traced(points_mm, say, cancelled))
 
-    def _draw(self, wanted: Mapping[str, Structure], say: Report, cancelled: Callable[[], bool] | None) -> None:
-        say("sampling", None, None, None)
-        everything = {**self._sampled, **wanted}
-        samples = sample(list(everything.values()), self._targets, self.optimization_grid, self.seed)
-        depths = np.empty((len(self.fields), len(samples.points_mm)), np.float32)
-        for part, percent in self._parts(len(samples.points_mm)):
-            if cancelled is not None and cancelled():
-                raise Cancelled("optimisation was cancelled during set-up.")
-            depths[:, part] = field_depths(self._density, self.fields, samples.points_mm[part])
+        check_objectives(self.patient, objectives)
+        constrained = {o.structure: self.patient.structure(o.structure) for o in objectives if o.relation is not None}
+        check_optimisation_memory(self.optimization_grid, len(self.fields), list(constrained.values()))
+        _heeding(say, cancelled)("sampling", None, None, None)
+        return replace(self._points.terms(objectives, self.patient, operator_on), smoothness=self._smoothness)
+
+    def _descend(
+        self,
+        terms: Terms,
+        objectives: Sequence[Objective],
+        start: NDArray[np.float64],
+        limits: Limits,
+        say: Report,
+        cancelled: Callable[[], bool] | None,
+    ) -> Descent:
+        def progress(iteration: int, value: float) -> None:
+            say("optimising", None, iteration, value)
+
+        operator, constraints = terms.operator, terms.constraints
+        if problem_of(objectives) is Problem.HOT_FRACTION:
+            held = [Held(c.objective, c.region) for c in constraints]
+            return solve_hot_fraction(
+                operator, terms.penalties, held, start, limits, progress=progress, cancelled=cancelled
+            )
+        return descend_within(
+            terms,
+            constraints,
+            operator.forward,
+            start,
+            limits,
+            scale=terms.scale(start),
+            progress=progress,
+            cancelled=cancelled,
+        )
+
+    def _traced(
+        self, points_mm: NDArray[np.float64], say: Report, cancelled: Callable[[], bool] | None
+    ) -> NDArray[np.float32]:
+        """Depths of points for each field, shape (fields, points)."""
+        depths = np.empty((len(self.fields), len(points_mm)), np.float32)
+        for part, percent in self._parts(len(points_mm)):
+            _heed(cancelled, "the set-up of an optimisation")
+            depths[:, part] = field_depths(self._density, self.fields, points_mm[part])
             say("tracing rays", percent, None, None)
-        self._operator = DoseOperator(self.machine, self._maps, samples.points_mm, depths)
-        self._samples, self._sampled = samples, everything
+        _heed(cancelled, "the set-up of an optimisation")
+        return depths
 
     def _parts(self, count: int) -> Iterator[tuple[slice, float]]:
         """Stretches of points that take a fraction of a second each, and the percent done after them."""
@@ -226,23 +369,12 @@ class PlanEngine:
             last = min(first + stride, count)
             yield slice(first, last), 100.0 * last / count
 
-    def _first_fluence(self, operator: DoseOperator, penalties: Sequence[Penalty]) -> NDArray[np.float64]:
-        """Flat fluence, scaled so that the lower objectives' structures get their doses in the mean."""
-        flat = np.ones(self.beamlet_count)
-        dose = operator.forward(flat)
-        ratios = [
-            p.objective.dose_gy / float(p.region.weight @ dose[p.region.index])
-            for p in penalties
-            if p.objective.type in _LOWER_TYPES and p.objective.dose_gy > 0.0
-        ]
-        return flat * (min(ratios) if ratios else 0.0)
-
     def _depths_on(self, grid: Grid, count: int) -> NDArray[np.float32] | None:
         """Room for the grid's depths, filled already where this grid was asked for before; None when too large."""
         if grid in self._kept_depths:
             return self._kept_depths[grid]
         used = sum(depths.nbytes for depths in self._kept_depths.values())
-        if used + 4 * count * len(self.fields) > _DEPTHS_KEPT_BYTES:
+        if used + 4 * count * len(self.fields) > DEPTHS_KEPT_BYTES:
             return None
         return np.full((len(self.fields), count), np.nan, np.float32)
 
@@ -263,49 +395,6 @@ class PlanEngine:
         if not np.all(np.isfinite(checked)) or checked.min() < 0.0:
             raise BadInput("fluence holds negative or non-finite numbers.")
         return checked
-
-
-class _Problem:
-    """Sum of penalties as a function of fluence, with its gradient."""
-
-    def __init__(self, operator: DoseOperator, penalties: Sequence[Penalty]) -> None:
-        self._operator = operator
-        self._penalties = penalties
-
-    def __call__(self, fluence: NDArray[np.float64]) -> tuple[float, NDArray[np.float32]]:
-        dose = self._operator.forward(fluence)
-        slope = np.zeros(len(dose))
-        total = 0.0
-        for penalty in self._penalties:
-            value, gradient = penalty.evaluate(dose)
-            total += value
-            if value > 0.0:
-                slope[penalty.region.index] += gradient
-        return total, self._operator.adjoint(slope)
-
-    def values(self, fluence: NDArray[np.float64]) -> tuple[float, dict[str, float]]:
-        dose = self._operator.forward(fluence)
-        values = {p.objective.id: p.evaluate(dose)[0] for p in self._penalties}
-        return sum(values.values()), values
-
-
-def _targets(patient: Patient, names: Sequence[str]) -> list[Structure]:
-    if not names:
-        raise BadInput("a plan needs at least one target.")
-    targets = [patient.structure(name) for name in names]
-    for target in targets:
-        if target.is_empty:
-            raise BadInput(f"target {target.name!r} is empty; there is nothing to irradiate.")
-    return targets
-
-
-def _check_beams(patient: Patient, beams: Sequence[Beam]) -> None:
-    if not beams:
-        raise BadInput("a plan needs at least one beam.")
-    for beam in beams:
-        if not patient.grid.contains(beam.isocentre_mm):
-            x, y, z = beam.isocentre_mm
-            raise BadInput(f"beam {beam.id!r}: its isocentre ({x:.1f}, {y:.1f}, {z:.1f}) mm lies outside the image.")
 
 
 def _target_points(targets: Sequence[Structure]) -> NDArray[np.float64]:
@@ -332,3 +421,18 @@ def _corners(*grids: Grid) -> NDArray[np.float64]:
 
 def _silent(stage: str, percent: float | None, iteration: int | None, value: float | None) -> None:
     """Nobody is listening."""
+
+
+def _heed(cancelled: Callable[[], bool] | None, work: str) -> None:
+    if cancelled is not None and cancelled():
+        raise Cancelled(f"{work} was cancelled.")
+
+
+def _heeding(report: Report, cancelled: Callable[[], bool] | None) -> Report:
+    """Reports, and then hears whether this was reason to cancel."""
+
+    def say(stage: str, percent: float | None, iteration: int | None, value: float | None) -> None:
+        report(stage, percent, iteration, value)
+        _heed(cancelled, stage)
+
+    return say

@@ -68,6 +68,8 @@ class _PlanRecord:
     dose_grid: Grid | None
     dose_kind: str
     dose_algorithm: str
+    raw_beam_mu: tuple[float, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 _PATIENT = TypeAdapter(_PatientRecord)
@@ -254,6 +256,8 @@ def _plan_record(plan: Plan) -> _PlanRecord:
         dose.grid if dose else None,
         dose.kind if dose else "",
         dose.algorithm if dose else "",
+        plan.raw_beam_mu,
+        plan.findings,
     )
 
 
@@ -278,4 +282,6 @@ def _plan(record: _PlanRecord, arrays: Mapping[str, Any]) -> Plan:
         record.dose_revision,
         record.scale,
         record.values,
+        record.raw_beam_mu,
+        record.findings,
     )

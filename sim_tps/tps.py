@@ -12,18 +12,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import isfinite
 from threading import RLock
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sim_tps.checks import check_beamlet, check_beams, check_objectives, check_prescription, checked_targets
+from sim_tps.delivery.delivery import Delivery, deliver
+from sim_tps.delivery.fluence import CELL_MM
+from sim_tps.dose.density import box_grid
 from sim_tps.dvh import DoseVolume
 from sim_tps.errors import BadInput, NotFound, Refused
 from sim_tps.geometry import Grid
 from sim_tps.machine import Machine, machines
-from sim_tps.optimise.objectives import check_objective
+from sim_tps.memory import check_dose_memory, check_optimisation_memory
 from sim_tps.patient import Patient, Structure
 from sim_tps.plan import Dose, Normalization, Objective, Percent, Plan, PlanSettings, Prescription
 from sim_tps.structures import derive
@@ -35,7 +39,9 @@ if TYPE_CHECKING:
 Report = Callable[[str, float | None, int | None, float | None], None]
 Cancelled = Callable[[], bool]
 
-ALGORITHM = "pencil beam, three depth-separable kernels (Bortfeld 1993), radiological depth; fluence, not sequenced"
+MOST_SEQUENCED_BEAMS = 20
+"""Plans of fixed fields have fewer. One of more fields stands for an arc, which is not a row of sequenced fields."""
+PENCIL_BEAM = "pencil beam, three depth-separable kernels (Bortfeld 1993), radiological depth"
 REFERENCE_PLAN = "reference"
 _ENGINES_KEPT = 2
 
@@ -68,6 +74,7 @@ class Tps:
         self._charts: dict[str, _Chart] = {}
         self._engines: dict[tuple[object, ...], PlanEngine] = {}
         self._volumes: WeakKeyDictionary[Dose, dict[Structure, DoseVolume]] = WeakKeyDictionary()
+        self._deliveries: WeakKeyDictionary[Dose, Delivery] = WeakKeyDictionary()
         self._lock = RLock()
         self._counter = 0
 
@@ -155,16 +162,14 @@ class Tps:
     def set_objectives(self, patient_id: str, plan_id: str, objectives: Sequence[Objective]) -> Plan:
         """Replace all objectives; one that cannot be used leaves the old ones in place."""
         plan = self.plan(patient_id, plan_id)
-        for objective in objectives:
-            self.patient(patient_id).structure(objective.structure)
-            check_objective(objective)
+        check_objectives(self.patient(patient_id), objectives)
         return self._change(plan, settings=replace(plan.settings, objectives=tuple(objectives)))
 
     def set_normalization(self, patient_id: str, plan_id: str, normalization: Normalization) -> Plan:
-        """Choose how the dose is scaled; takes effect at once when there is a dose."""
+        """Choose how dose and MU are scaled; takes effect at once when there is a dose."""
         plan = self.plan(patient_id, plan_id)
-        changed = replace(plan, settings=replace(plan.settings, normalization=normalization))
-        return self._change(plan, settings=changed.settings, scale=self._scale(changed))
+        settings = replace(plan.settings, normalization=normalization)
+        return self._put(self._scaled(replace(plan, revision=plan.revision + 1, settings=settings)))
 
     # long work --------------------------------------------------------------------------------------------------
 
@@ -184,8 +189,12 @@ class Tps:
         plan = self.plan(patient_id, plan_id)
         if not plan.settings.objectives:
             raise Refused(f"plan {plan_id!r} has no objectives; set some before optimising.")
-        engine = self._engine(plan, seed, report)
-        solution = engine.optimise(
+        if max_iterations < 1 or not max_seconds > 0.0:
+            raise BadInput(
+                f"{max_iterations} iterations in {max_seconds} s at most; expected at least 1, and above 0 s."
+            )
+        engine = self._engine(plan, seed, report, cancelled)
+        solution, gy = engine.optimise_with_dose(
             plan.settings.objectives,
             start=plan.fluence if warm else None,
             max_iterations=max_iterations,
@@ -193,30 +202,40 @@ class Tps:
             report=report,
             cancelled=cancelled,
         )
-        grid = engine.optimization_grid
-        dose = engine.dose(solution.fluence, grid, report=report, cancelled=cancelled)
-        values = tuple(solution.values.items())
-        return self._with_dose(plan, dose, grid, fluence=solution.fluence, values=values), solution
+        optimised = replace(plan, fluence=solution.fluence, values=tuple(solution.values.items()))
+        return self._with_dose(
+            optimised, Dose(gy, engine.optimization_grid, "intermediate", _algorithm(plan.settings))
+        ), solution
 
     def calculate_dose(
         self, patient_id: str, plan_id: str, grid_mm: float | None, report: Report, cancelled: Cancelled
     ) -> Plan:
-        """Dose of the plan's fluence on its dose grid (or another), then normalised."""
+        """Sequence the plan's fluence, and its final dose on the plan's dose grid (or another), then normalised.
+
+        A plan that stands for an arc is not sequenced: its dose stays that of the fluence.
+        """
         plan = self.plan(patient_id, plan_id)
         if plan.fluence is None:
             raise Refused(f"plan {plan_id!r} has no fluence yet; optimise it first.")
-        spacing = grid_mm if grid_mm is not None else plan.settings.dose_grid_mm
-        grid = dose_grid(self.patient(patient_id), spacing)
-        engine = self._engine(plan, 0, report)
-        dose = engine.dose(plan.fluence, grid, report=report, cancelled=cancelled)
-        return self._with_dose(plan, dose, grid, fluence=plan.fluence, values=plan.values)
+        settings = plan.settings
+        grid = dose_grid(self.patient(patient_id), settings.dose_grid_mm if grid_mm is None else grid_mm)
+        check_dose_memory(grid, len(settings.beams))
+        engine = self._engine(plan, 0, report, cancelled)
+        if _stands_for_arc(settings):
+            gy = engine.dose(plan.fluence, grid, report=report, cancelled=cancelled)
+            return self._with_dose(plan, Dose(gy, grid, "intermediate", _algorithm(settings)))
+        delivery = self._sequenced(plan, report, cancelled)
+        gy = engine.delivered_dose(delivery.parts, settings.prescription.fraction_count, grid, report, cancelled)
+        dose = Dose(gy, grid, "final", _algorithm(settings, delivery))
+        self._deliveries[dose] = delivery
+        return self._with_dose(plan, dose, delivery.beam_mu)
 
     def evaluate_objectives(self, patient_id: str, plan_id: str) -> tuple[float, Mapping[str, float]]:
         """Weighted objective values of the present fluence."""
         plan = self.plan(patient_id, plan_id)
         if plan.fluence is None:
             raise Refused(f"plan {plan_id!r} has no fluence yet; optimise it first.")
-        return self._engine(plan, 0, _silent).evaluate(plan.settings.objectives, plan.fluence)
+        return self._engine(plan, 0, _silent, lambda: False).evaluate(plan.settings.objectives, plan.fluence)
 
     # what came out ----------------------------------------------------------------------------------------------
 
@@ -233,6 +252,18 @@ class Tps:
         if plan.raw_dose is None:
             raise Refused(f"plan {plan_id!r} has no dose; optimise it and calculate dose first.")
         return self._raw_volume(plan.raw_dose, self.patient(patient_id).structure(structure)).scaled(plan.scale)
+
+    def delivery(self, patient_id: str, plan_id: str) -> Delivery:
+        """Control points and MU of the plan's final dose, as it is normalised."""
+        plan = self.plan(patient_id, plan_id)
+        if _stands_for_arc(plan.settings):
+            raise Refused(
+                f"plan {plan_id!r} has no control points: its {len(plan.settings.beams)} beams stand for an arc, which "
+                f"is not sequenced. Make a plan of {MOST_SEQUENCED_BEAMS} beams or fewer."
+            )
+        if plan.raw_dose is None or plan.raw_dose.kind != "final":
+            raise Refused(f"plan {plan_id!r} has no control points yet; calculate its dose, which sequences it.")
+        return self._raw_delivery(plan, plan.raw_dose).scaled(self.machine(plan.settings.machine), plan.scale)
 
     # snapshots --------------------------------------------------------------------------------------------------
 
@@ -306,25 +337,37 @@ class Tps:
     def _change(self, plan: Plan, **changes: object) -> Plan:
         return self._put(replace(plan, revision=plan.revision + 1, **changes))  # type: ignore[arg-type]
 
-    def _with_dose(
-        self,
-        plan: Plan,
-        gy: NDArray[np.float32],
-        grid: Grid,
-        *,
-        fluence: NDArray[np.floating],
-        values: tuple[tuple[str, float], ...],
-    ) -> Plan:
-        dose = Dose(gy, grid, "intermediate", ALGORITHM)
-        changed = replace(
-            plan,
-            revision=plan.revision + 1,
-            fluence=fluence,
-            values=values,
-            raw_dose=dose,
-            dose_revision=plan.revision + 1,
+    def _with_dose(self, plan: Plan, dose: Dose, raw_beam_mu: tuple[float, ...] = ()) -> Plan:
+        revision = plan.revision + 1
+        made = replace(plan, revision=revision, raw_dose=dose, dose_revision=revision, raw_beam_mu=raw_beam_mu)
+        return self._put(self._scaled(made))
+
+    def _scaled(self, plan: Plan) -> Plan:
+        """The plan scaled as its normalisation asks, and what the head says to its MU then."""
+        scale = self._scale(plan)
+        if plan.raw_dose is None or plan.raw_dose.kind != "final":
+            return replace(plan, scale=scale, findings=())
+        delivery = self._raw_delivery(plan, plan.raw_dose).scaled(self.machine(plan.settings.machine), scale)
+        return replace(plan, scale=scale, findings=tuple(finding.message for finding in delivery.findings))
+
+    def _raw_delivery(self, plan: Plan, dose: Dose) -> Delivery:
+        """What a final dose was made from; it follows from the fluence, and is kept as long as the dose is."""
+        if dose not in self._deliveries:
+            self._deliveries[dose] = self._sequenced(plan, _silent, lambda: False)
+        return self._deliveries[dose]
+
+    def _sequenced(self, plan: Plan, report: Report, cancelled: Cancelled) -> Delivery:
+        assert plan.fluence is not None
+        settings = plan.settings
+        return deliver(
+            self.machine(settings.machine),
+            self._engine(plan, 0, report, cancelled).fields,
+            plan.fluence,
+            settings.prescription.fraction_count,
+            settings.technique,
+            report=report,
+            cancelled=cancelled,
         )
-        return self._put(replace(changed, scale=self._scale(changed)))
 
     def _scale(self, plan: Plan) -> float:
         """The factor that the plan's normalisation asks for; 1 while there is no dose."""
@@ -349,7 +392,7 @@ class Tps:
             known[structure] = DoseVolume.of(structure, dose.gy, dose.grid)
         return known[structure]
 
-    def _engine(self, plan: Plan, seed: int, report: Report) -> PlanEngine:
+    def _engine(self, plan: Plan, seed: int, report: Report, cancelled: Cancelled) -> PlanEngine:
         """The engine for this plan's geometry, kept from the last call where nothing that matters changed."""
         from sim_tps.engine import PlanEngine
 
@@ -357,17 +400,17 @@ class Tps:
         key = (settings.patient, settings.machine, settings.beams, settings.optimization_grid_mm, settings.dose_grid_mm)
         key += (settings.beamlet_mm, settings.prescription, seed, id(patient.hu))
         if key not in self._engines:
-            dose_spacing = settings.dose_grid_mm
             self._engines[key] = PlanEngine(
                 patient,
                 settings.beams,
                 self.machine(settings.machine),
                 [target.structure for target in settings.prescription.targets],
-                dose_grid=dose_grid(patient, dose_spacing),
-                optimization_grid=dose_grid(patient, settings.optimization_grid_mm or dose_spacing),
+                dose_grid=dose_grid(patient, settings.dose_grid_mm),
+                optimization_grid=optimization_grid(patient, settings),
                 beamlet_mm=settings.beamlet_mm,
                 seed=seed,
                 report=report,
+                cancelled=cancelled,
             )
             while len(self._engines) > _ENGINES_KEPT:
                 self._engines.pop(next(iter(self._engines)))
@@ -378,25 +421,44 @@ class Tps:
 
 def dose_grid(patient: Patient, spacing_mm: float | None) -> Grid:
     """The voxels dose is computed on: the External's box, in image voxels or in cubes of ``spacing_mm``."""
-    z, y, x = patient.external.slices
-    grid = patient.grid
-    origin = tuple(o + s * box.start for o, s, box in zip(grid.origin_mm, grid.spacing_mm, (x, y, z), strict=True))
-    shape = (z.stop - z.start, y.stop - y.start, x.stop - x.start)
-    box = Grid((origin[0], origin[1], origin[2]), grid.spacing_mm, shape)
-    return box if spacing_mm is None else box.resampled((spacing_mm, spacing_mm, spacing_mm))
+    box = box_grid(patient.grid, patient.external.slices)
+    if spacing_mm is None:
+        return box
+    if not (isfinite(spacing_mm) and spacing_mm > 0.0):
+        raise BadInput(f"a grid of {spacing_mm} mm; expected a voxel size above 0 mm, e.g. 2.5.")
+    return box.resampled((spacing_mm, spacing_mm, spacing_mm))
+
+
+def optimization_grid(patient: Patient, settings: PlanSettings) -> Grid:
+    """The voxels a plan's objectives are judged on."""
+    spacing_mm = settings.optimization_grid_mm
+    return dose_grid(patient, settings.dose_grid_mm if spacing_mm is None else spacing_mm)
 
 
 def _check_settings(settings: PlanSettings, patient: Patient) -> None:
-    if not settings.beams:
-        raise BadInput(f"plan {settings.id!r} has no beams; give at least one.")
-    if not settings.prescription.targets:
-        raise BadInput(f"plan {settings.id!r} prescribes no target; name at least one with its dose.")
-    for target in settings.prescription.targets:
-        if patient.structure(target.structure).is_empty:
-            raise BadInput(f"target {target.structure!r} has no volume; contour it or leave it out.")
-    for beam in settings.beams:
-        if not patient.grid.contains(beam.isocentre_mm):
-            raise BadInput(f"beam {beam.id!r}: isocentre {beam.isocentre_mm} mm lies outside the image.")
+    """Refuse a plan that cannot be made on this patient, or whose grids this machine has no memory for."""
+    check_beams(patient, settings.beams)
+    check_beamlet(settings.beamlet_mm)
+    check_prescription(settings.prescription)
+    targets = checked_targets(patient, [target.structure for target in settings.prescription.targets])
+    check_objectives(patient, settings.objectives)
+    check_dose_memory(dose_grid(patient, settings.dose_grid_mm), len(settings.beams))
+    check_optimisation_memory(optimization_grid(patient, settings), len(settings.beams), targets)
+
+
+def _stands_for_arc(settings: PlanSettings) -> bool:
+    return len(settings.beams) > MOST_SEQUENCED_BEAMS
+
+
+def _algorithm(settings: PlanSettings, delivery: Delivery | None = None) -> str:
+    """How a dose was computed, and of what, in words."""
+    if delivery is not None:
+        cells = f"{settings.technique.value} on the leaves of {settings.machine}, in cells of {CELL_MM:g} mm"
+        closed = sum(not parts for parts in delivery.parts)
+        shut = f"; {closed} of {len(delivery.parts)} beams deliver nothing" if closed else ""
+        return f"{PENCIL_BEAM}; {cells}{shut}"
+    why = f": {len(settings.beams)} beams stand for an arc" if _stands_for_arc(settings) else ""
+    return f"{PENCIL_BEAM}; ideal fluence, not sequenced{why}"
 
 
 def _normalised(plan: Plan, raw: Dose) -> Dose:

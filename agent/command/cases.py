@@ -1,13 +1,14 @@
 """CASE and what it means: a built-in case, a file, or a patient; the protocol it is planned with; the server it is on.
 
 The one idea: whatever CASE is, it becomes a patient on a server. Without an endpoint that is a simulated TPS started
-for this run; built-in cases and files live in it only as long as the run, patients of the user's data folder stay.
+for this run; built-in cases and files live in the run's own folder, patients of the user's data folder stay there.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from agent.command import console
 from agent.planners import PLANNERS
 from agent.preparation import PreparationError, match
 from agent.protocols import LoadedProtocol, load, packaged
-from agent.run_folder import SERVER_LOG
+from agent.run_folder import SERVER_LOG, TPS_DATA
 from bridge import model
 from bridge.client import Client, connect
 from bridge.launch import launch
@@ -62,7 +63,7 @@ class Request:
 
     @property
     def is_passing(self) -> bool:
-        """The patient is on a server that is started for this run and forgets it afterwards."""
+        """The patient is on a server that is started for this run, with a data folder of the run's own."""
         return self.is_built_in or self.is_file
 
     @property
@@ -132,6 +133,7 @@ def patient_on_server(request: Request, folder: Path) -> Iterator[OnServer]:
             client = stack.enter_context(connect(request.endpoint, token))
             yield OnServer(client, find_patient(request.case, client.patients()))
             return
+        data_dir = stack.enter_context(_own_data(folder / TPS_DATA)) if request.is_passing else None
         reading = " and reading the patient" if request.is_passing else ""
         with console.waiting(f"starting a simulated TPS{reading}"):
             server = stack.enter_context(
@@ -139,13 +141,23 @@ def patient_on_server(request: Request, folder: Path) -> Iterator[OnServer]:
                     Path(request.case) if request.is_file else None,
                     case=request.case if request.is_built_in else None,
                     seed=request.seed,
-                    keep_nothing=request.is_passing,
+                    data_dir=data_dir,
                     log=folder / SERVER_LOG,
                 )
             )
         client = stack.enter_context(connect(server.endpoint, server.token))
         patient = server.patient or find_patient(request.case, client.patients())
         yield OnServer(client, patient, server.seed)
+
+
+@contextmanager
+def _own_data(folder: Path) -> Iterator[Path]:
+    """A data folder for this run alone; taken away again where the run fails."""
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def find_patient(case: str, patients: Sequence[model.Patient]) -> str:

@@ -168,6 +168,8 @@ def show_outcome(run: Run, page: Path) -> None:
         if goal.status is GoalStatus.NOT_EVALUABLE:
             out.print(f"[dim]Not evaluable: {escape(tables.goal_text(goal))}, {escape(goal.note)}[/dim]")
     out.print(f"Hottest point of the dose grid: {escape(hottest(run))}")
+    if changes := tables.sequencing_lines(result.best_attempt):
+        out.print(f"Leaf sequencing, before normalisation: {escape(', '.join(changes))}")
     for conflict in result.conflicts:
         out.print(_conflict(conflict))
     out.print(f"{escape(_ended(result))}")
@@ -346,4 +348,5 @@ def _ended(result: RunResult) -> str:
 
 def _dose_note(result: RunResult) -> str:
     dose = result.best_attempt.dose
-    return f"The dose is {dose.kind.name}{'' if dose.deliverable else ' and the plan not deliverable'}."
+    units = "" if result.mu_per_fraction is None else f", {tables.number(result.mu_per_fraction, 0)} MU a fraction"
+    return f"Judged on the {dose.kind.name} dose{units}{'' if dose.deliverable else '; the plan is not deliverable'}."

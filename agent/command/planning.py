@@ -79,6 +79,8 @@ def _plan(request: Request) -> ExitStatus:
         protocol = named or guess_protocol(there.client.structures(there.patient))
         with there.client.session(there.patient, model.SessionMode.READ_WRITE) as session:
             finished = _carried_out(request, there, session, protocol, folder)
+            if request.is_passing:
+                _save(session, session.pending_changes(), "kept in the run's own data folder")
             console.show_outcome(finished, folder / run_folder.REPORT)
             if request.commit:
                 _commit(session)
@@ -186,11 +188,15 @@ _SHOWN = (model.StructureRole.TARGET, model.StructureRole.OAR, model.StructureRo
 def _commit(session: Session) -> None:
     pending = session.pending_changes()
     if console.agreed(pending):
-        session.confirm(pending.digest, reason="confirmed at the terminal")
-        session.commit(pending.digest, reason="beamwright plan --commit")
+        _save(session, pending, "confirmed at the terminal")
         console.say("Saved on the server.")
     else:
         console.say("Not saved; the plan is gone from the server, and in the run folder all the same.")
+
+
+def _save(session: Session, pending: model.PendingChanges, reason: str) -> None:
+    session.confirm(pending.digest, reason=reason)
+    session.commit(pending.digest, reason=reason)
 
 
 @contextmanager

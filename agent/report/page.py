@@ -94,6 +94,7 @@ def environment() -> Environment:
         word=STATUS_WORD,
         rank_word=tables.RANK_WORD,
         position=tables.position,
+        number=tables.number,
         counted=counted,
     )
     return made
@@ -241,6 +242,7 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "prescription_lines": tables.prescription_lines(result.plan, names),
         "normalization": tables.normalization_text(result.plan.normalization, names),
         "hottest": hottest(run),
+        "sequencing": tables.sequencing_lines(best),
         "dose_grid": _grid(best.dose.grid),
         "algorithm_limits": _algorithm_limits(best.dose.algorithm),
         "structures": tables.structure_rows(result.structures, tables.curves(best, result), overlapping),

@@ -147,6 +147,14 @@ def changed(goal: GoalResult, first: GoalResult | None) -> int:
     return 1 if better else -1
 
 
+def sequencing_lines(attempt: Attempt) -> list[str]:
+    """What leaf sequencing did: ``PTV D95% 18.20 → 18.05 Gy (−0.8 %)``."""
+    return [
+        f"{change.what} {change.before_gy:.2f} → {change.after_gy:.2f} Gy ({change.percent:+.1f} %)".replace("-", "−")
+        for change in attempt.sequencing
+    ]
+
+
 def objective_rows(attempt: Attempt, first: Attempt, names: Mapping[str, str]) -> list[ObjectiveRow]:
     """Objectives of an attempt, with the share of the total that each makes up."""
     total = sum(objective.value or 0.0 for objective in attempt.objectives)

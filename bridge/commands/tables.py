@@ -1,9 +1,10 @@
-"""What `bridge.cli` prints: tables of patients, structures, findings and cases."""
+"""What `bridge.cli` prints: tables of patients, structures, findings, exports and cases."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,9 @@ from bridge import INTENDED_USE
 from sim_tps.naming import tg263_name
 from sim_tps.patient import Finding, Patient, Structure
 from sim_tps.tps import Tps
+
+if TYPE_CHECKING:
+    from sim_tps.exporters import Written
 
 
 def show_import(patient: Patient, folder: Path, *, new: bool) -> None:
@@ -39,6 +43,17 @@ def show_patients(tps: Tps, folder: Path) -> None:
         patient = tps.patient(patient_id)
         plans = ", ".join(f"{p.settings.id} ({p.settings.label})" for p in tps.plans(patient_id))
         table.add_row(escape(patient.id), escape(patient.label), str(len(patient.structures)), escape(plans))
+    console.print(table)
+    _show_intended_use(console)
+
+
+def show_export(written: Sequence[Written], folder: Path) -> None:
+    """What an export wrote, and what it did not and why."""
+    table = Table("Object", "Files", "What", title=f"DICOM files in {escape(str(folder))}")
+    for each in written:
+        files = each.files[0] if len(each.files) == 1 else f"{each.files[0]} to {each.files[-1]}" if each.files else "–"
+        table.add_row(each.modality, files, escape(each.what))
+    console = Console()
     console.print(table)
     _show_intended_use(console)
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from agent.records import Attempt, Conflict, GoalResult, GoalStatus, RunResult
+from agent.records import Attempt, Conflict, DoseChange, GoalResult, GoalStatus, RunResult
 from agent.run_folder import Run
 from agent.volumes import ReferencePlan, Volumes, cropped
 from bridge import model
@@ -234,6 +234,19 @@ def _server() -> model.ServerInfo:
         hints=model.PlanningHints(model.PenaltyForm.MEAN_SQUARED_VIOLATION, True, 2.0, True, ("Keep rings.",)),
         read_only=False,
     )
+
+
+def sequenced(run: Run) -> Run:
+    """The same run on a TPS that sequences leaves: FINAL doses, MU, and what sequencing did to each attempt."""
+    changes = (DoseChange("PTV D95%", 59.84, 59.24), DoseChange("hottest point", 63.1, 64.0))
+    attempts = tuple(
+        dataclasses.replace(
+            a, dose=dataclasses.replace(a.dose, kind=model.DoseKind.FINAL, deliverable=True), sequencing=changes
+        )
+        for a in run.result.attempts
+    )
+    beams = tuple(dataclasses.replace(beam, meterset_mu=123.4) for beam in run.result.beams)
+    return dataclasses.replace(run, result=dataclasses.replace(run.result, attempts=attempts, beams=beams))
 
 
 def without_position(run: Run) -> Run:

@@ -51,7 +51,19 @@ def test_asking_for_help_loads_nothing_heavy() -> None:
 def test_help_names_every_command_and_exit_status() -> None:
     """Commands around the server stand beside the agent's own, and the exit statuses of plan are told."""
     text = call("--help").output
-    for command in ("plan", "report", "compare", "doctor", "protocols", "trace", "serve", "import", "cases", "proto"):
+    for command in (
+        "plan",
+        "report",
+        "compare",
+        "doctor",
+        "protocols",
+        "trace",
+        "serve",
+        "import",
+        "export",
+        "cases",
+        "proto",
+    ):
         assert f" {command} " in text
     told = " ".join(call("plan", "--help").output.split())
     assert "0 every rank-1 goal that can be evaluated is met or acceptable" in told
@@ -277,7 +289,7 @@ def test_planning_the_phantom_over_the_wire(tmp_path: Path) -> None:
     result = call("plan", "tg119", "--max-attempts", 1, "--out", out)
     assert result.exit_code == 0, result.output
     run = run_folder.read(out)
-    assert run.result.best_attempt.dose.kind is model.DoseKind.INTERMEDIATE
+    assert run.result.best_attempt.dose.kind is model.DoseKind.FINAL
     assert (run.result.seed, run.trace_problem) == (0, "")
     assert run.volumes is not None
     assert (out / "report.html").read_text(encoding="utf-8") == write_report(out).read_text(encoding="utf-8")

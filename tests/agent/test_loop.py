@@ -134,6 +134,27 @@ def test_the_restored_plan_measures_as_recorded(finished: Finished) -> None:
     assert restored["largest_difference_percent"] < 1e-3
 
 
+def test_goals_are_judged_on_the_final_dose(finished: Finished) -> None:
+    """Every attempt is sequenced before it is evaluated, and the plan left behind has MU and can be delivered."""
+    result = finished.result
+    assert {attempt.dose.kind for attempt in result.attempts} == {model.DoseKind.FINAL}
+    assert result.plan.deliverable
+    assert result.mu_per_fraction == pytest.approx(sum(beam.meterset_mu or 0.0 for beam in result.beams))
+    assert (result.mu_per_fraction or 0.0) > 100.0
+    assert "sequencing leaves" in {event.progress.stage for event in finished.progress}
+
+
+def test_what_sequencing_did_is_recorded(finished: Finished) -> None:
+    """Each attempt keeps D95 and maximum before and after; D95 after is what the normalisation then scales to 50 Gy."""
+    evaluated = [line["data"] for line in read(finished.trace) if line["event"] == "Evaluated"]
+    for attempt, traced in zip(finished.result.attempts, evaluated, strict=True):
+        coverage, hottest = attempt.sequencing
+        assert (coverage.what, hottest.what) == ("OuterTarget D95%", "hottest point")
+        assert coverage.after_gy * (attempt.normalization_percent or 0.0) / 100.0 == pytest.approx(50.0, rel=1e-4)
+        assert hottest.after_gy != hottest.before_gy
+        assert traced["sequencing"][0]["before_gy"] == coverage.before_gy
+
+
 def test_progress_is_shown_but_not_traced(finished: Finished) -> None:
     """A listener hears of iterations; the trace stays short."""
     assert finished.progress

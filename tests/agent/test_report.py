@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from run_builder import HOT_SPOT_MM, make_run, without_position
+from run_builder import HOT_SPOT_MM, make_run, sequenced, without_position
 
 from agent import run_folder
 from agent.records import GoalStatus
@@ -172,13 +172,19 @@ def test_a_missed_goal_is_said_first() -> None:
 
 def test_a_deliverable_dose_is_not_called_undeliverable() -> None:
     """The banner follows the dose's own kind."""
-    run = make_run()
-    attempts = tuple(
-        replace(a, dose=replace(a.dose, kind=model.DoseKind.FINAL, deliverable=True)) for a in run.result.attempts
-    )
-    page = render(replace(run, result=replace(run.result, attempts=attempts)))
+    page = render(sequenced(make_run()))
     assert "FINAL dose." in page
     assert "not deliverable" not in page
+
+
+def test_what_sequencing_did_stands_in_the_report() -> None:
+    """MU of each beam and of all, D95 and maximum before and after; nothing of it where the TPS does not sequence."""
+    shown = " ".join(_Outline(render(sequenced(make_run()))).text.split())
+    assert "370 a fraction" in shown
+    assert "PTV D95% 59.84 → 59.24 Gy (−1.0 %)" in shown
+    assert "hottest point 63.10 → 64.00 Gy (+1.4 %)" in shown
+    assert shown.count("0°123") == 3
+    assert "sequencing" not in " ".join(_Outline(render(make_run())).text.split()).replace("leaf sequence", "")
 
 
 def test_without_volumes_the_report_says_so() -> None:

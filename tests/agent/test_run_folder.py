@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from run_builder import make_run
+from run_builder import make_run, sequenced
 
 from agent import run_folder
 from agent.run_folder import RunFolderError
@@ -61,6 +61,19 @@ def test_result_json_says_what_a_program_needs(tmp_path: Path) -> None:
         "note": "",
         "source": "QUANTEC",
     }
+
+
+def test_result_json_says_what_sequencing_did(tmp_path: Path) -> None:
+    """MU and what became of D95 and the maximum; null and empty where the TPS does not sequence."""
+    summary = json.loads(run_folder.write(sequenced(make_run()), tmp_path).read_text())
+    assert summary["mu_per_fraction"] == pytest.approx(3 * 123.4)
+    coverage, hottest = summary["sequencing"]
+    assert (coverage["what"], coverage["before_gy"], coverage["after_gy"]) == ("PTV D95%", 59.84, 59.24)
+    assert coverage["change_percent"] == pytest.approx(-1.0, abs=0.01)
+    assert hottest["change_percent"] == pytest.approx(1.43, abs=0.01)
+    assert run_folder.read(tmp_path).result.best_attempt.sequencing[0].after_gy == 59.24
+    plain = run_folder.summarise(make_run().result)
+    assert (plain["mu_per_fraction"], plain["sequencing"]) == (None, [])
 
 
 def test_a_goal_is_either_evaluated_or_listed_apart(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from sim_tps.engine import PlanEngine
 from sim_tps.errors import BadInput, Cancelled, NotFound
 from sim_tps.geometry import Grid
 from sim_tps.machine import machines
+from sim_tps.optimise.smoothing import USUAL_STRENGTH, Smoothness
 from sim_tps.optimise.solver import StopReason
 from sim_tps.patient import Patient, Role, Structure
 from sim_tps.plan import Beam, Objective, ObjectiveType
@@ -41,6 +42,7 @@ def _engine(
         dose_grid=grid,
         optimization_grid=grid,
         beamlet_mm=grids.get("beamlet_mm", 5.0),
+        smoothing=grids.get("smoothing", USUAL_STRENGTH),
         seed=seed,
     )
 
@@ -83,7 +85,7 @@ def test_dose_is_the_sample_dose(engine: PlanEngine) -> None:
 
 def test_known_optimum() -> None:
     """For a uniform dose alone the optimum is a non-negative least-squares fit, found by another method."""
-    engine = _engine(beams=FIVE[:2], beamlet_mm=10.0)
+    engine = _engine(beams=FIVE[:2], beamlet_mm=10.0, smoothing=0.0)
     objective = Objective("o", ObjectiveType.UNIFORM, "PTV", 1000.0, 60.0)
     solution = engine.optimise([objective], max_iterations=2000)
     target = engine.patient.structure("PTV")
@@ -241,3 +243,11 @@ def _at(engine: PlanEngine, dose: np.ndarray, point_mm: np.ndarray) -> float:
     grid = engine.dose_grid
     x, y, z = np.round((point_mm - np.array(grid.origin_mm)) / np.array(grid.spacing_mm)).astype(int)
     return float(dose[z, y, x])
+
+
+def test_smoothing_lowers_roughness_and_keeps_the_plan() -> None:
+    """With the usual price neighbouring beamlets differ less, and the objectives are met nearly as well."""
+    rough, smooth = (_engine(smoothing=price).optimise(OBJECTIVES) for price in (0.0, USUAL_STRENGTH))
+    price = Smoothness(_engine().fields, 1.0)
+    assert price.evaluate(smooth.fluence.astype(float))[0] < 0.8 * price.evaluate(rough.fluence.astype(float))[0]
+    assert smooth.total < 1.2 * rough.total + 0.2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
@@ -11,9 +10,7 @@ import pydicom
 import pytest
 
 from sim_tps.dvh import DoseVolume
-from sim_tps.geometry import Grid
 from sim_tps.importers import import_patient
-from sim_tps.importers.contours import occupancy
 from sim_tps.importers.dicom_dose import read_dose
 from sim_tps.importers.dicom_file import DicomFile
 from sim_tps.importers.inspection import derive_external
@@ -134,64 +131,3 @@ def test_tg119_keeps_its_own_names(shared_data):
     assert set(patient.structures) == {"Core", "OuterTarget", "External"}
     assert patient.structure("OuterTarget").role is Role.TARGET
     assert patient.grid.origin_mm == (-250.0, -250.0, -160.0)
-
-
-@pytest.mark.parametrize(
-    ("plan", "structure", "tolerance_percent"),
-    [
-        ("Prostate", "BODY", 0.9),
-        ("Prostate", "Bladder", 0.9),
-        ("Prostate", "PTV", 0.3),
-        ("Prostate", "Femoral Head Lt", 0.3),
-        ("Prostate", "Femoral Head RT", 0.5),
-        ("Prostate", "Rectum", 0.9),
-        ("Ent", "BODY", 0.9),
-        ("Ent", "BRAIN", 0.5),
-        ("Ent", "BRSTEM", 1.5),
-        ("Ent", "CTV", 0.5),
-        ("Ent", "PTV1", 1.6),
-        ("Ent", "optBRAIN", 0.5),
-        ("Ent", "GTV", 3.5),
-        ("Ent", "Orbit - left", 2.5),
-        ("Ent", "Optic Chiasm", 2.5),
-        ("Ent", "Optic Nerve-Lt", 3.0),
-    ],
-)
-def test_curves_of_eclipse(shared_data, plan, structure, tolerance_percent):
-    """Every point of Eclipse's own curve is met, to the percent of volume that another slab calculator reaches."""
-    folder = shared_data / "slicerrt-eclipse"
-    with np.load(folder / f"eclipse_{plan.lower()}.npz") as data:
-        dose_grid = Grid(
-            tuple(data["dose_origin_mm"][::-1]), tuple(data["dose_spacing_mm"][::-1]), data["dose_gy"].shape
-        )
-        found = DoseVolume.of(eclipse_structure(data, structure), data["dose_gy"], dose_grid)
-    doses, percent = eclipse_curve(folder / f"Eclipse{plan}_DvhTable_Eclipse.csv", structure)
-    ours = np.array([100.0 * found.volume_at(dose) / found.volume_cc for dose in doses])
-    assert np.abs(ours - percent).max() < tolerance_percent
-
-
-def eclipse_structure(data, name: str) -> Structure:
-    """A structure's contours on an image of 1 mm pixels and one slice per plane (2.5 mm)."""
-    points, offsets = data["contour_points_lps_mm"], data["contour_offsets"]
-    own = np.flatnonzero(data["contour_structure"] == data["structure_names"].tolist().index(name))
-    planes: dict[float, list] = {}
-    for ring in own:
-        corners = points[offsets[ring] : offsets[ring + 1]].astype(float)
-        planes.setdefault(round(float(corners[0, 2]), 3), []).append(corners[:, :2])
-    low, high = points.min(axis=0) - 5.0, points.max(axis=0) + 5.0
-    heights = sorted(planes)
-    slices = round((heights[-1] - heights[0]) / 2.5) + 1
-    shape = (slices, int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1)
-    grid = Grid((float(low[0]), float(low[1]), heights[0]), (1.0, 1.0, 2.5), shape)
-    return Structure.from_array(name, Role.OAR, occupancy(planes, grid)[0], grid)
-
-
-def eclipse_curve(path: Path, structure: str) -> tuple[np.ndarray, np.ndarray]:
-    """Dose and percent of volume; rows whose dose does not rise are misprints in the export and are left out."""
-    wanted = "".join(c for c in structure if c.isalnum()).lower()
-    with path.open() as opened:
-        head, *rows = list(csv.reader(opened))
-    column = next(i for i, title in enumerate(head) if title.split("_DvhArray Dose")[0].lower() == wanted)
-    values = np.array([[float(row[column]), float(row[column + 1])] for row in rows if row[column]])
-    rising = np.concatenate([[True], np.diff(np.maximum.accumulate(values[:, 0])) > 0.0])
-    return values[rising, 0], values[rising, 1]

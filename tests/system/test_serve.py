@@ -167,7 +167,7 @@ def test_a_plan_is_made_with_nothing_but_the_generated_stubs(
     assert "OPERATION_STATE_SUCCEEDED" in done.stdout
     with connect(endpoint, token_file.read_text()) as client:
         copies = [plan for plan in client.plans(PATIENT) if plan.label == "With stubs"]
-        assert [plan.dose.kind for plan in copies] == [model.DoseKind.INTERMEDIATE]
+        assert [plan.dose.kind for plan in copies] == [model.DoseKind.FINAL]
 
 
 def test_the_example_uses_generated_stubs_only() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from sim_tps import plan as sim
 from sim_tps.machine import machines
 from sim_tps.store import Store
 from sim_tps.tps import REFERENCE_PLAN, Tps
+
+if TYPE_CHECKING:
+    from sim_tps.engine import Solution
 
 _DEFAULT_MACHINE = "generic-5mm"
 _DEFAULT_ITERATIONS = 300
@@ -63,8 +67,7 @@ class Simulator:
 
     def beams(self, plan: str) -> Sequence[model.Beam]:
         with translated():
-            settings = self._tps.plan(*plan_ids(plan)).settings
-            return [nouns.beam(plan, settings.machine, beam) for beam in settings.beams]
+            return nouns.beams(plan, self._tps.plan(*plan_ids(plan)))
 
     def structures(self, patient: str) -> Sequence[model.Structure]:
         with translated():
@@ -161,12 +164,14 @@ class Simulator:
         return self._set_objectives(plan, replaced)
 
     def optimize(self, plan: str, spec: model.OptimizeSpec, monitor: Monitor) -> model.OptimizationResult:
-        if spec.problem is not model.OptimizationProblem.QUADRATIC_PENALTY:
-            raise errors.CapabilityMissing(f"optimisation problem {spec.problem.name} is not available in this TPS.")
         with translated():
             patient_id, plan_id = plan_ids(plan)
-            if not self._tps.plan(patient_id, plan_id).settings.objectives:
+            stored = self._tps.plan(patient_id, plan_id)
+            if not stored.settings.objectives:
                 raise errors.NoObjectives(f"plan {plan!r} has no objectives; set some before optimising.")
+            objectives.require_problem(spec.problem, stored.settings.objectives)
+            if spec.start is model.StartPoint.WARM and stored.fluence is None:
+                raise errors.NoDose(f"plan {plan!r} has no fluence to go on from; start COLD.")
             changed, solution = self._tps.optimise(
                 patient_id,
                 plan_id,
@@ -182,7 +187,7 @@ class Simulator:
             result,
             iterations=solution.iterations,
             converged=solution.converged,
-            stop_reason=model.StopReason[solution.stop_reason.name],
+            stop_reason=_stop_reason(solution),
         )
 
     def evaluate_objectives(self, plan: str) -> model.OptimizationResult:
@@ -223,7 +228,7 @@ class Simulator:
 
     def machines(self) -> Sequence[model.Machine]:
         return [
-            model.Machine(f"machines/{key}", m.label, m.energies, m.leaf_width_mm, m.max_field_mm)
+            model.Machine(f"machines/{key}", m.label, m.energies, m.head.leaf_width_mm, m.head.max_field_mm)
             for key, m in machines().items()
         ]
 
@@ -377,6 +382,12 @@ class Simulator:
 def _must_have(present: Sequence[sim.Objective], objective_id: str, name: str) -> None:
     if all(o.id != objective_id for o in present):
         raise errors.NotFound(f"no objective {name!r}; list the plan's objectives again.")
+
+
+def _stop_reason(solution: Solution) -> model.StopReason:
+    """VENDOR where it could not get better because the constraints cannot all be kept."""
+    reason = model.StopReason[solution.stop_reason.name]
+    return model.StopReason.VENDOR if reason is model.StopReason.CONVERGED and solution.unmet else reason
 
 
 def _reporter(monitor: Monitor) -> Callable[[str, float | None, int | None, float | None], None]:

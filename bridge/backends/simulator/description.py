@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 
 from bridge import SPEC_VERSION, model
+from sim_tps.tps import MOST_SEQUENCED_BEAMS
 
 _CAPABILITIES: Mapping[str, str] = {
     "dose.grid": "YES",
@@ -18,13 +19,17 @@ _CAPABILITIES: Mapping[str, str] = {
     "objective.geud": "YES",
     "objective.uniform": "YES",
     "objective.normal-tissue": "YES",
+    "objective.hot-fraction": "YES",
+    "objective.role.constraint": "YES",
     "objective.evaluate": "YES",
     "optimize.fluence-only": "YES",
+    "optimize.imrt": "YES",
     "optimize.max-iterations": "YES",
     "optimize.max-seconds": "YES",
     "optimize.seed": "YES",
     "optimize.warm-start": "YES",
     "optimize.problem.quadratic-penalty": "YES",
+    "optimize.problem.hot-fraction": "YES",
     "operation.cancel.optimize": "CHECKPOINT",
     "operation.cancel.calculate-dose": "CHECKPOINT",
     "operation.progress": "ITERATION",
@@ -32,7 +37,7 @@ _CAPABILITIES: Mapping[str, str] = {
     "plan.create.beamlet": "YES",
     "plan.create.optimization-grid": "YES",
     "reads.during-operation": "YES",
-    "sequencing": "NONE",
+    "sequencing": "SEPARATE",
     "snapshot.restore": "FULL",
     "structure.derived.scope": "STRUCTURE_SET",
 }
@@ -68,7 +73,17 @@ _HINTS = model.PlanningHints(
         "top of the scale, and small rings around the target do the work.",
         "Set an organ's objective below the dose you want: once a dose falls under its objective the penalty is zero "
         "and the organ stops improving.",
+        "Constraints are kept to 0.1 % of their dose. The value of one is not weighted: it is the Gy by which it is "
+        "missed, 0 when it is kept. Constraints that cannot all be kept end the optimisation with stop reason VENDOR "
+        "and a finite plan that misses them by those Gy.",
+        "HOT_FRACTION takes HotFraction objectives, each target held by a constraint DoseVolumePoint EQUAL, and "
+        "nothing else; QUADRATIC_PENALTY takes no HotFraction. Only ratios of priorities act in it, it does at most 40 "
+        "iterations, and it knows nothing of normal tissue: look at the body's maximum.",
         "A warm start continues from the present fluence and converges in fewer iterations after a small change.",
+        "Optimize leaves the dose of an ideal fluence (INTERMEDIATE). CalculateDose sequences it for the machine's "
+        "leaves and computes what they let through (FINAL): blurred at edges, with leakage elsewhere. Judge that one.",
+        f"A plan of more than {MOST_SEQUENCED_BEAMS} beams stands for an arc: it is not sequenced, its dose stays "
+        "INTERMEDIATE and it cannot be delivered.",
     ),
 )
 

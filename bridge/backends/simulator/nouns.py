@@ -49,7 +49,7 @@ def plan(stored: sim.Plan, chart: Patient) -> model.Plan:
         prescription=None if imported else _prescription(settings.prescription, names),
         normalization=_normalization(settings.normalization, names),
         technique=model.Technique.OTHER if imported else model.Technique.IMRT,
-        deliverable=False,
+        deliverable=stored.deliverable,
         working_copy=bool(settings.made_by),
         dose=dose_info(stored),
         etag=etag(stored, stored.revision),
@@ -72,17 +72,23 @@ def _normalization(normalization: sim.Normalization, names: Mapping[str, str]) -
             return model.CoverageNormalization(names[target], volume_percent, dose_gy)
 
 
-def beam(plan_name: str, machine: str, field: sim.Beam) -> model.Beam:
-    return model.Beam(
-        name=f"{plan_name}/beams/{field.id}",
-        label=field.label or field.id,
-        machine=f"machines/{machine}",
-        energy=machines()[machine].energies[0],
-        isocentre_mm=field.isocentre_mm,
-        gantry_deg=field.gantry_deg,
-        collimator_deg=field.collimator_deg,
-        couch_deg=field.couch_deg,
-    )
+def beams(plan_name: str, stored: sim.Plan) -> list[model.Beam]:
+    metersets = stored.beam_mu or (None,) * len(stored.settings.beams)
+    machine = stored.settings.machine
+    return [
+        model.Beam(
+            name=f"{plan_name}/beams/{field.id}",
+            label=field.label or field.id,
+            machine=f"machines/{machine}",
+            energy=machines()[machine].energies[0],
+            isocentre_mm=field.isocentre_mm,
+            gantry_deg=field.gantry_deg,
+            collimator_deg=field.collimator_deg,
+            couch_deg=field.couch_deg,
+            meterset_mu=meterset_mu,
+        )
+        for field, meterset_mu in zip(stored.settings.beams, metersets, strict=True)
+    ]
 
 
 def snapshot(plan_name: str, snapshot_id: str, label: str, created: datetime, kept: sim.Plan) -> model.Snapshot:
@@ -102,6 +108,7 @@ def dose_info(stored: sim.Plan) -> model.DoseInfo:
     x, y, z = dose.grid.centres_mm(np.array([hottest]))[0]
     return model.DoseInfo(
         kind=model.DoseKind[dose.kind.upper()],
+        deliverable=stored.deliverable,
         algorithm=dose.algorithm,
         grid=grid(dose.grid),
         plan_etag=etag(stored, stored.dose_revision),
