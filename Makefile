@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .tools/bin
 
-.PHONY: help demo test test-all check types lint imports proto-check proto fix bench repl clean
+.PHONY: help demo test test-all check types lint imports proto-check proto fix bench accuracy repl clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,11 +39,14 @@ fix: .venv/.dev  ## sort imports, format, mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev  ## time and memory of the engine on the built-in cases
-	$(BIN)/python -m tests.benchmarks.engine
+bench: .venv/.dev .peers/.installed  ## our engine and pyRadPlan on the same cases in turn: times, memory, ratios
+	$(BIN)/python -m tests.benchmarks
+
+accuracy: .venv/.dev  ## doses and DVHs against other engines' and known ones; writes build/accuracy/index.html
+	$(BIN)/python -m tests.accuracy
 
 clean:  ## remove what the targets above made
-	rm -rf .venv .tools build runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .tools .peers build runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("beamwright needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11") if sys.version_info < (3, 11) else None'
@@ -58,4 +61,9 @@ clean:  ## remove what the targets above made
 .tools/.installed: proto/requirements.txt
 	test -x $(TOOLS)/python || $(PYTHON) -m venv .tools
 	$(TOOLS)/python -m pip install --quiet --disable-pip-version-check -r proto/requirements.txt
+	@touch $@
+
+.peers/.installed: tests/benchmarks/peers/requirements.txt
+	test -x .peers/bin/python || $(PYTHON) -m venv .peers
+	.peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
