@@ -24,7 +24,7 @@ LARGEST_BEAMLET_MM = 50.0
 def check_beams(patient: Patient, beams: Sequence[Beam]) -> None:
     """At least one, each with an id of its own, angles that are numbers, and its isocentre inside the image."""
     if not beams:
-        raise BadInput("a plan needs at least one beam.")
+        raise BadInput("there are no beams; a plan needs at least one beam.")
     _check_ids("beam", [beam.id for beam in beams])
     for beam in beams:
         for name in ("gantry_deg", "collimator_deg", "couch_deg"):
@@ -41,7 +41,7 @@ def check_beams(patient: Patient, beams: Sequence[Beam]) -> None:
 def checked_targets(patient: Patient, names: Sequence[str]) -> list[Structure]:
     """The structures of these names: at least one, each with some volume inside the External."""
     if not names:
-        raise BadInput("a plan needs at least one target.")
+        raise BadInput("no target is prescribed; a plan needs at least one target.")
     targets = [patient.structure(name) for name in names]
     body = patient.external.on_image()
     for target in targets:

@@ -9,7 +9,7 @@ Doses are plan totals in Gy. One unit of fluence is what the machine says in `Ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -21,14 +21,13 @@ from sim_tps.delivery.delivery import MU_PER_UNIT, Parts
 from sim_tps.delivery.fluence import CELL_MM, delivered_fluence
 from sim_tps.dose.density import density_map
 from sim_tps.dose.fields import Field, beamlet_count, field_for_target, open_field
-from sim_tps.dose.kernels import LateralKernel
 from sim_tps.dose.lateral import LateralMaps
-from sim_tps.dose.operator import DoseOperator, field_depths, load_kernels
-from sim_tps.dose.raytrace import surface_distance
-from sim_tps.errors import BadInput, Cancelled
+from sim_tps.dose.operator import DoseOperator, load_kernels
+from sim_tps.dose.patient_dose import PatientDose
+from sim_tps.errors import BadInput
 from sim_tps.geometry import Grid
 from sim_tps.machine import Machine
-from sim_tps.memory import DEPTHS_KEPT_BYTES, check_dose_memory, check_optimisation_memory
+from sim_tps.memory import check_dose_memory, check_optimisation_memory
 from sim_tps.optimise.constraints import descend_within
 from sim_tps.optimise.hot_fraction import Held, solve_hot_fraction
 from sim_tps.optimise.objectives import problem_of
@@ -39,12 +38,8 @@ from sim_tps.optimise.solver import Descent, Limits, StopReason
 from sim_tps.optimise.terms import Terms
 from sim_tps.patient import Patient, Structure
 from sim_tps.plan import Beam, Objective, Problem
+from sim_tps.progress import IsCancelled, Report, heeding, silent
 
-Report = Callable[[str, float | None, int | None, float | None], None]
-"""Told (stage, percent, iteration, objective value), each where it applies."""
-
-_RAYS_PER_PASS = 300_000
-"""Dose is computed in parts of so many points × fields: a fraction of a second each, so that a cancel is heard."""
 _SMALLEST_GAIN_GY2 = 1e-4
 """Convergence: a window of iterations that gains less than this × the sum of priorities changes no dose by 0.1 Gy."""
 _THINNING_ALLOWED = 0.03
@@ -101,9 +96,9 @@ class PlanEngine:
         smoothing: float = USUAL_STRENGTH,
         seed: int = 0,
         report: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        cancelled: IsCancelled | None = None,
     ) -> None:
-        say = _heeding(report or _silent, cancelled)
+        say = heeding(report or silent, cancelled)
         self.patient, self.machine = patient, machine
         self.dose_grid, self.optimization_grid = dose_grid, optimization_grid
         self.beamlet_mm = machine.head.leaf_width_mm if beamlet_mm is None else beamlet_mm
@@ -120,10 +115,8 @@ class PlanEngine:
         say("beamlets", None, None, None)
         self.fields = tuple(fields or self._fields_over_targets(beams))
         self._smoothness = Smoothness(self.fields, smoothing) if smoothing > 0.0 else None
-        self._kernels = self._kernels_at_skin()
-        self._maps = self._lateral_maps(self.fields)
+        self._calculation = PatientDose(machine, self._density, self.fields, [optimization_grid, dose_grid])
         self._points = Points(self._targets, optimization_grid, seed)
-        self._kept_depths: dict[Grid, NDArray[np.float32]] = {}
 
     @property
     def beamlet_count(self) -> int:
@@ -143,7 +136,7 @@ class PlanEngine:
         max_iterations: int = 500,
         max_seconds: float = 300.0,
         report: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        cancelled: IsCancelled | None = None,
     ) -> Solution:
         """Find the fluence with the smallest sum of objectives that keeps the constraints.
 
@@ -151,7 +144,7 @@ class PlanEngine:
         fluence and `Solution.unmet`. ``start`` continues from an earlier fluence of this geometry. Cancelled or out of
         time, the best fluence so far is returned, and `Solution.stop_reason` says so.
         """
-        say, began = report or _silent, monotonic()
+        say, began = report or silent, monotonic()
         if not objectives:
             raise BadInput("there are no objectives to optimise.")
         terms = self._terms(objectives, say, cancelled)
@@ -176,14 +169,14 @@ class PlanEngine:
 
     def prepare(self, objectives: Sequence[Objective], report: Report | None = None) -> None:
         """Do now what the first optimisation would do before its first iteration: sample points, rays."""
-        self._terms(objectives, report or _silent, None)
+        self._terms(objectives, report or silent, None)
 
     def evaluate(
         self, objectives: Sequence[Objective], fluence: NDArray[np.floating]
     ) -> tuple[float, Mapping[str, float]]:
         """Total and per-objective weighted values of a fluence, and what each constraint is missed by in Gy."""
         checked = self._checked(fluence)
-        values, missed = self._terms(objectives, _silent, None).values(checked)
+        values, missed = self._terms(objectives, silent, None).values(checked)
         dose_gy = self.dose(checked, self.optimization_grid)
         whole = {**values, **self._points.whole_values(objectives, self.patient, dose_gy)}
         return sum(whole.values()), {**whole, **missed}
@@ -196,7 +189,7 @@ class PlanEngine:
         max_iterations: int = 500,
         max_seconds: float = 300.0,
         report: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        cancelled: IsCancelled | None = None,
     ) -> tuple[Solution, NDArray[np.float32]]:
         """`optimise`, the dose on the optimisation grid, and the objectives' values on all its voxels.
 
@@ -226,10 +219,10 @@ class PlanEngine:
         fluence: NDArray[np.floating],
         grid: Grid,
         report: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        cancelled: IsCancelled | None = None,
     ) -> NDArray[np.float32]:
         """Dose in Gy of ideal fluence on a grid, [z, y, x]; 0 outside the External."""
-        return self._dose(self._maps, self._checked(fluence), grid, report or _silent, cancelled)
+        return self._dose(self._checked(fluence), self._calculation.maps, grid, report or silent, cancelled)
 
     def delivered_dose(
         self,
@@ -237,7 +230,7 @@ class PlanEngine:
         fraction_count: int,
         grid: Grid,
         report: Report | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        cancelled: IsCancelled | None = None,
     ) -> NDArray[np.float32]:
         """Dose in Gy of what control points let through, over all fractions; as `dose`, but in finer cells.
 
@@ -247,9 +240,9 @@ class PlanEngine:
             For each field what is delivered for it, with MU per fraction; a field without anything gives no dose.
         """
         opened = [self._opened(field, parts) for field, parts in zip(self.fields, delivered, strict=True)]
-        maps = self._lateral_maps([field for field, _ in opened], CELL_MM)
+        maps = self._calculation.maps_of([field for field, _ in opened], CELL_MM)
         mu = np.concatenate([raster.ravel() for _, raster in opened])
-        return self._dose(maps, mu * fraction_count / MU_PER_UNIT, grid, report or _silent, cancelled)
+        return self._dose(mu * fraction_count / MU_PER_UNIT, maps, grid, report or silent, cancelled)
 
     # set-up ---------------------------------------------------------------------------------------------------------
 
@@ -267,58 +260,33 @@ class PlanEngine:
 
     def _dose(
         self,
-        maps: LateralMaps,
         fluence: NDArray[np.float64],
+        maps: LateralMaps,
         grid: Grid,
-        say: Report,
-        cancelled: Callable[[], bool] | None,
+        report: Report,
+        cancelled: IsCancelled | None,
     ) -> NDArray[np.float32]:
         check_dose_memory(grid, len(self.fields))
-        images = maps.images(fluence)
         inside = np.flatnonzero(share_on(self.patient.external, grid) > 0.0)
-        kept = self._depths_on(grid, len(inside))
-        dose = np.zeros(grid.size, np.float32)
-        for part, percent in self._parts(len(inside)):
-            _heed(cancelled, "dose calculation")
-            points = grid.centres_mm(inside[part])
-            depths = self._depths(points, part, kept)
-            dose[inside[part]] = DoseOperator(self.machine, maps, points, depths).gather(images)
-            say("dose", percent, None, None)
-        _heed(cancelled, "dose calculation")
-        if kept is not None:
-            self._kept_depths[grid] = kept
-        return dose.reshape(grid.shape)
+        return self._calculation.on_grid(fluence, maps, grid, inside, report, cancelled)
 
     def _opened(self, field: Field, parts: Parts) -> tuple[Field, NDArray[np.float64]]:
         """What goes through the head as a field of small cells, with their MU; one empty cell where nothing does."""
         first, raster = delivered_fluence(self.machine, parts) if parts else ((0.0, 0.0), np.zeros((1, 1)))
         return replace(open_field(field.frame, CELL_MM, first, raster.shape), id=field.id), raster
 
-    def _lateral_maps(self, fields: Sequence[Field], image_step_mm: float | None = None) -> LateralMaps:
-        corners = _corners(self._density.grid, self.optimization_grid, self.dose_grid)
-        return LateralMaps(self.machine, fields, self._kernels, corners, image_step_mm=image_step_mm)
-
     def _fields_over_targets(self, beams: Sequence[Beam]) -> list[Field]:
         points = _target_points(self._targets)
         return [field_for_target(beam, self.machine, self.beamlet_mm, points) for beam in beams]
 
-    def _kernels_at_skin(self) -> list[LateralKernel]:
-        kernels = []
-        for field in self.fields:
-            distance = surface_distance(self._density, field.frame.source_mm, field.frame.isocentre_mm)
-            if distance is None:
-                raise BadInput(f"beam {field.id!r} misses the patient: its axis meets no tissue.")
-            kernels.append(self.machine.kernel_at(distance))
-        return kernels
-
-    def _terms(self, objectives: Sequence[Objective], say: Report, cancelled: Callable[[], bool] | None) -> Terms:
+    def _terms(self, objectives: Sequence[Objective], say: Report, cancelled: IsCancelled | None) -> Terms:
         def operator_on(points_mm: NDArray[np.float64]) -> DoseOperator:
-            return DoseOperator(self.machine, self._maps, points_mm, self._traced(points_mm, say, cancelled))
+            return self._calculation.operator_on(points_mm, say, cancelled)
 
         check_objectives(self.patient, objectives)
         constrained = {o.structure: self.patient.structure(o.structure) for o in objectives if o.relation is not None}
         check_optimisation_memory(self.optimization_grid, len(self.fields), list(constrained.values()))
-        _heeding(say, cancelled)("sampling", None, None, None)
+        heeding(say, cancelled)("sampling", None, None, None)
         return replace(self._points.terms(objectives, self.patient, operator_on), smoothness=self._smoothness)
 
     def _descend(
@@ -328,7 +296,7 @@ class PlanEngine:
         start: NDArray[np.float64],
         limits: Limits,
         say: Report,
-        cancelled: Callable[[], bool] | None,
+        cancelled: IsCancelled | None,
     ) -> Descent:
         def progress(iteration: int, value: float) -> None:
             say("optimising", None, iteration, value)
@@ -350,44 +318,6 @@ class PlanEngine:
             cancelled=cancelled,
         )
 
-    def _traced(
-        self, points_mm: NDArray[np.float64], say: Report, cancelled: Callable[[], bool] | None
-    ) -> NDArray[np.float32]:
-        """Depths of points for each field, shape (fields, points)."""
-        depths = np.empty((len(self.fields), len(points_mm)), np.float32)
-        for part, percent in self._parts(len(points_mm)):
-            _heed(cancelled, "the set-up of an optimisation")
-            depths[:, part] = field_depths(self._density, self.fields, points_mm[part])
-            say("tracing rays", percent, None, None)
-        _heed(cancelled, "the set-up of an optimisation")
-        return depths
-
-    def _parts(self, count: int) -> Iterator[tuple[slice, float]]:
-        """Stretches of points that take a fraction of a second each, and the percent done after them."""
-        stride = max(1, _RAYS_PER_PASS // len(self.fields))
-        for first in range(0, count, stride):
-            last = min(first + stride, count)
-            yield slice(first, last), 100.0 * last / count
-
-    def _depths_on(self, grid: Grid, count: int) -> NDArray[np.float32] | None:
-        """Room for the grid's depths, filled already where this grid was asked for before; None when too large."""
-        if grid in self._kept_depths:
-            return self._kept_depths[grid]
-        used = sum(depths.nbytes for depths in self._kept_depths.values())
-        if used + 4 * count * len(self.fields) > DEPTHS_KEPT_BYTES:
-            return None
-        return np.full((len(self.fields), count), np.nan, np.float32)
-
-    def _depths(
-        self, points: NDArray[np.float64], part: slice, kept: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
-        if kept is not None and not np.isnan(kept[0, part.start]):
-            return np.ascontiguousarray(kept[:, part])
-        depths = field_depths(self._density, self.fields, points)
-        if kept is not None:
-            kept[:, part] = depths
-        return depths
-
     def _checked(self, fluence: NDArray[np.floating]) -> NDArray[np.float64]:
         checked = np.asarray(fluence, np.float64)
         if checked.shape != (self.beamlet_count,):
@@ -408,31 +338,3 @@ def _target_points(targets: Sequence[Structure]) -> NDArray[np.float64]:
         for sign in np.stack(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), axis=-1).reshape(-1, 3):
             parts.append(centres + 0.25 * sign * box.spacing_mm)
     return np.concatenate(parts)
-
-
-def _corners(*grids: Grid) -> NDArray[np.float64]:
-    """The eight corners of the smallest box round all grids, shape (8, 3)."""
-    lows = np.array([np.array(g.origin_mm) - np.array(g.spacing_mm) / 2 for g in grids]).min(0)
-    highs = np.array(
-        [np.array(g.origin_mm) + (np.array(g.shape[::-1]) - 0.5) * np.array(g.spacing_mm) for g in grids]
-    ).max(0)
-    return np.array([(x, y, z) for x in (lows[0], highs[0]) for y in (lows[1], highs[1]) for z in (lows[2], highs[2])])
-
-
-def _silent(stage: str, percent: float | None, iteration: int | None, value: float | None) -> None:
-    """Nobody is listening."""
-
-
-def _heed(cancelled: Callable[[], bool] | None, work: str) -> None:
-    if cancelled is not None and cancelled():
-        raise Cancelled(f"{work} was cancelled.")
-
-
-def _heeding(report: Report, cancelled: Callable[[], bool] | None) -> Report:
-    """Reports, and then hears whether this was reason to cancel."""
-
-    def say(stage: str, percent: float | None, iteration: int | None, value: float | None) -> None:
-        report(stage, percent, iteration, value)
-        _heed(cancelled, stage)
-
-    return say

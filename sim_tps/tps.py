@@ -9,7 +9,7 @@ Next: `sim_tps/engine.py` for dose and optimisation, `sim_tps/store.py` for what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import isfinite
@@ -30,14 +30,13 @@ from sim_tps.machine import Machine, machines
 from sim_tps.memory import check_dose_memory, check_optimisation_memory
 from sim_tps.patient import Patient, Structure
 from sim_tps.plan import Dose, Normalization, Objective, Percent, Plan, PlanSettings, Prescription
+from sim_tps.progress import IsCancelled, Report, silent
 from sim_tps.structures import derive
 
 if TYPE_CHECKING:
     from sim_tps.engine import PlanEngine, Solution
     from sim_tps.store import Store
 
-Report = Callable[[str, float | None, int | None, float | None], None]
-Cancelled = Callable[[], bool]
 
 MOST_SEQUENCED_BEAMS = 20
 """Plans of fixed fields have fewer. One of more fields stands for an arc, which is not a row of sequenced fields."""
@@ -183,7 +182,7 @@ class Tps:
         max_seconds: float,
         seed: int,
         report: Report,
-        cancelled: Cancelled,
+        cancelled: IsCancelled,
     ) -> tuple[Plan, Solution]:
         """Find fluences for the plan's objectives; the dose that follows is on the optimisation grid."""
         plan = self.plan(patient_id, plan_id)
@@ -208,7 +207,7 @@ class Tps:
         ), solution
 
     def calculate_dose(
-        self, patient_id: str, plan_id: str, grid_mm: float | None, report: Report, cancelled: Cancelled
+        self, patient_id: str, plan_id: str, grid_mm: float | None, report: Report, cancelled: IsCancelled
     ) -> Plan:
         """Sequence the plan's fluence, and its final dose on the plan's dose grid (or another), then normalised.
 
@@ -235,7 +234,7 @@ class Tps:
         plan = self.plan(patient_id, plan_id)
         if plan.fluence is None:
             raise Refused(f"plan {plan_id!r} has no fluence yet; optimise it first.")
-        return self._engine(plan, 0, _silent, lambda: False).evaluate(plan.settings.objectives, plan.fluence)
+        return self._engine(plan, 0, silent, lambda: False).evaluate(plan.settings.objectives, plan.fluence)
 
     # what came out ----------------------------------------------------------------------------------------------
 
@@ -353,10 +352,10 @@ class Tps:
     def _raw_delivery(self, plan: Plan, dose: Dose) -> Delivery:
         """What a final dose was made from; it follows from the fluence, and is kept as long as the dose is."""
         if dose not in self._deliveries:
-            self._deliveries[dose] = self._sequenced(plan, _silent, lambda: False)
+            self._deliveries[dose] = self._sequenced(plan, silent, lambda: False)
         return self._deliveries[dose]
 
-    def _sequenced(self, plan: Plan, report: Report, cancelled: Cancelled) -> Delivery:
+    def _sequenced(self, plan: Plan, report: Report, cancelled: IsCancelled) -> Delivery:
         assert plan.fluence is not None
         settings = plan.settings
         return deliver(
@@ -392,7 +391,7 @@ class Tps:
             known[structure] = DoseVolume.of(structure, dose.gy, dose.grid)
         return known[structure]
 
-    def _engine(self, plan: Plan, seed: int, report: Report, cancelled: Cancelled) -> PlanEngine:
+    def _engine(self, plan: Plan, seed: int, report: Report, cancelled: IsCancelled) -> PlanEngine:
         """The engine for this plan's geometry, kept from the last call where nothing that matters changed."""
         from sim_tps.engine import PlanEngine
 
@@ -471,7 +470,3 @@ def _reference_plan(patient: Patient) -> Plan:
     assert reference is not None
     settings = PlanSettings(REFERENCE_PLAN, reference.label, patient.id, "", (), Prescription(1, ()), None, None, 5.0)
     return Plan(settings, 1, raw_dose=Dose(reference.dose_gy, reference.grid, "imported", "imported"), dose_revision=1)
-
-
-def _silent(stage: str, percent: float | None, iteration: int | None, value: float | None) -> None:
-    """Progress nobody listens to."""

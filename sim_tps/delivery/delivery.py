@@ -8,7 +8,7 @@ control points as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,8 +19,8 @@ from sim_tps.delivery.delivered import DeliveredField, Technique
 from sim_tps.delivery.fluence import Deviation, deviation
 from sim_tps.delivery.sequence import sequence
 from sim_tps.dose.fields import Field
-from sim_tps.errors import Cancelled
 from sim_tps.machine import Machine
+from sim_tps.progress import IsCancelled, Report, heed
 
 MU_PER_UNIT = 100.0
 """Monitor units in one unit of fluence: the usual calibration, 1 cGy per MU under the reference condition."""
@@ -64,8 +64,8 @@ def deliver(
     fraction_count: int,
     technique: Technique,
     *,
-    report: Callable[[str, float | None, int | None, float | None], None],
-    cancelled: Callable[[], bool],
+    report: Report,
+    cancelled: IsCancelled,
 ) -> Delivery:
     """Sequence every field of a plan.
 
@@ -84,8 +84,7 @@ def deliver(
     wanted = np.split(MU_PER_UNIT / fraction_count * np.asarray(fluence, np.float64), ends[:-1])
     made: list[Parts] = []
     for done, (field, mu) in enumerate(zip(fields, wanted, strict=True), start=1):
-        if cancelled():
-            raise Cancelled("leaf sequencing was cancelled.")
+        heed(cancelled, "leaf sequencing")
         made.append(sequence(machine, field, mu, technique))
         report("sequencing leaves", 100.0 * done / len(fields), None, None)
     deviations = (deviation(machine, *each) for each in zip(fields, wanted, made, strict=True))

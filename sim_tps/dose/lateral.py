@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import spline_filter1d
 
-from sim_tps.dose import _kernels
+from sim_tps.dose import _images
 from sim_tps.dose._threads import compute_turn
 from sim_tps.dose.fields import Field, beamlet_count, project
 from sim_tps.dose.kernels import LateralKernel, Profiles
@@ -97,14 +97,14 @@ class LateralMaps:
         rasters[self._is_open] = weights
         images = np.empty(self.buffer_size, np.float32)
         with compute_turn:
-            _kernels.spread(rasters, self._rasters, self._narrow, self._broad, self.places, images)
+            _images.spread(rasters, self._rasters, self._narrow, self._broad, self.places, images)
         return images
 
     def weights(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Adjoint of `images`, shape (beamlet_count,)."""
         rasters = np.zeros(len(self._is_open), np.float32)
         with compute_turn:
-            _kernels.collect(images, self.places, self._rasters, self._is_open, self._narrow, self._broad, rasters)
+            _images.collect(images, self.places, self._rasters, self._is_open, self._narrow, self._broad, rasters)
         return rasters[self._is_open]
 
 

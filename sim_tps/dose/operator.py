@@ -21,7 +21,7 @@ import numpy as np
 from numba import get_num_threads
 from numpy.typing import NDArray
 
-from sim_tps.dose import _kernels
+from sim_tps.dose import _images, _points, _rays
 from sim_tps.dose._threads import compute_turn
 from sim_tps.dose.density import DensityMap
 from sim_tps.dose.fields import Field
@@ -72,7 +72,7 @@ class DoseOperator:
         """For one number per point (a derivative with respect to dose), one number per beamlet."""
         images = np.zeros(self._maps.buffer_size, np.float32)
         with compute_turn:
-            _kernels.scatter(self._views, self._maps.places, np.ascontiguousarray(values, np.float32), images)
+            _points.scatter(self._views, self._maps.places, np.ascontiguousarray(values, np.float32), images)
         return self._maps.weights(images)
 
     def gather(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -81,7 +81,7 @@ class DoseOperator:
         dose = np.empty(count, np.float32)
         block = max(_SMALLEST_BLOCK, count // (2 * get_num_threads()) + 1)
         with compute_turn:
-            _kernels.gather(self._views, self._maps.places, images, block, dose)
+            _points.gather(self._views, self._maps.places, images, block, dose)
         return dose
 
     def as_matrix(self) -> NDArray[np.float32]:
@@ -103,13 +103,13 @@ def load_kernels() -> None:
     level = np.zeros((0, 0, 1, 1), np.float32), np.zeros((0, 3, 0), np.float32), np.zeros((0, 0), np.int64)
     one, nothing, closed = np.float32(1.0), np.zeros(0, np.float32), np.zeros(0, np.bool_)
     with compute_turn:
-        _kernels.first_hit(box, vector, vector + 1.0, vector - 9.0, vector + 9.0, 0.5)
-        _kernels.trace_depths(box, vector, vector + 1.0, none, none, depths)
-        _kernels.view(points, frames, one, depths, terms, one, origins, places, views)
-        _kernels.gather(views, places, nothing, 1, nothing)
-        _kernels.scatter(views, places, nothing, nothing)
-        _kernels.spread(nothing, rasters, level, level, places, nothing)
-        _kernels.collect(nothing, places, rasters, closed, level, level, nothing)
+        _rays.first_hit(box, vector, vector + 1.0, vector - 9.0, vector + 9.0, 0.5)
+        _rays.trace_depths(box, vector, vector + 1.0, none, none, depths)
+        _points.view(points, frames, one, depths, terms, one, origins, places, views)
+        _points.gather(views, places, nothing, 1, nothing)
+        _points.scatter(views, places, nothing, nothing)
+        _images.spread(nothing, rasters, level, level, places, nothing)
+        _images.collect(nothing, places, rasters, closed, level, level, nothing)
 
 
 def _views(
@@ -123,7 +123,7 @@ def _views(
     views = np.empty((*depths_mm.shape, 5), np.float32)
     sad, per_mm = np.float32(machine.sad_mm), np.float32(_TERMS_PER_MM)
     with compute_turn:
-        lost = _kernels.view(points, frames, sad, depths_mm, terms, per_mm, maps.origins, maps.places, views)
+        lost = _points.view(points, frames, sad, depths_mm, terms, per_mm, maps.origins, maps.places, views)
     if lost:
         raise ValueError(f"{lost} points lie outside the box that the lateral maps were made for.")
     return views

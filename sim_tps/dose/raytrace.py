@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sim_tps.dose import _kernels
+from sim_tps.dose import _rays
 from sim_tps.dose._threads import compute_turn
 from sim_tps.dose.density import DensityMap
 from sim_tps.geometry import Vector
@@ -45,7 +45,7 @@ def radiological_depths(
     """
     depths = np.empty((len(sources_mm), len(points_mm)), np.float32)
     with compute_turn:
-        _kernels.trace_depths(
+        _rays.trace_depths(
             density.values,
             np.array(density.grid.origin_mm),
             np.array(density.grid.spacing_mm),
@@ -59,7 +59,7 @@ def radiological_depths(
 def surface_distance(density: DensityMap, source_mm: Vector, towards_mm: Vector) -> float | None:
     """Distance from the source to the skin along a line through ``towards_mm``; None where the line meets no tissue."""
     source, towards = np.array(source_mm), np.array(towards_mm)
-    distance = _kernels.first_hit(
+    distance = _rays.first_hit(
         density.values,
         np.array(density.grid.origin_mm),
         np.array(density.grid.spacing_mm),
