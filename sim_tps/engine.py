@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sim_tps.checks import check_beamlet, check_beams, check_objectives, checked_targets
 from sim_tps.delivery.delivery import MU_PER_UNIT, Parts
 from sim_tps.delivery.fluence import CELL_MM, delivered_fluence
+from sim_tps.dose._threads import one_blas_thread
 from sim_tps.dose.density import density_map
 from sim_tps.dose.fields import Field, beamlet_count, field_for_target, open_field
 from sim_tps.dose.lateral import LateralMaps
@@ -41,7 +42,8 @@ from sim_tps.plan import Beam, Objective, Problem
 from sim_tps.progress import IsCancelled, Report, heeding, silent
 
 _SMALLEST_GAIN_GY2 = 1e-4
-"""Convergence: a window of iterations that gains less than this × the sum of priorities changes no dose by 0.1 Gy."""
+"""Convergence: a window of iterations that gains less than this × the sum of priorities gains next to nothing: it is
+what 0.1 Gy too much in a hundredth of a structure costs."""
 _THINNING_ALLOWED = 0.03
 """Sample points that are off by a larger share of the objectives' sum are made denser."""
 
@@ -62,7 +64,7 @@ class Solution:
     stop_reason: StopReason
     seconds: float
     thinning_percent: float | None = None
-    """How much higher the total is on all voxels than on the sample points; None where nobody has looked."""
+    """Share of the total that the sample points have hidden, below 0 where they exaggerated; None before a look."""
 
 
 class PlanEngine:
@@ -79,7 +81,7 @@ class PlanEngine:
     fields
         One field per beam with its beamlets, where these are not to be placed over the targets.
     smoothing
-        Price of rough fluence (`sim_tps.optimise.smoothing`); 0 for none.
+        Price of rough fluence (`sim_tps.optimise.smoothing`), in every problem but the hot-fraction one; 0 for none.
     """
 
     def __init__(
@@ -152,7 +154,8 @@ class PlanEngine:
         say("optimising", None, 0, None)
         smallest_gain = _SMALLEST_GAIN_GY2 * sum(o.priority for o in objectives)
         limits = Limits(max_iterations, max_seconds - (monotonic() - began), smallest_gain)
-        descent = self._descend(terms, objectives, x, limits, say, cancelled)
+        with one_blas_thread():
+            descent = self._descend(terms, objectives, x, limits, say, cancelled)
         values, missed = terms.values(descent.x)
         unmet = terms.unmet(missed)
         converged = descent.stop_reason is StopReason.CONVERGED and not unmet
@@ -195,8 +198,13 @@ class PlanEngine:
 
         Where the sample points have hidden too much from the optimiser, it goes on from there on denser ones, within
         the same limits; `Solution.thinning_percent` tells what is left.
+
+        Raises
+        ------
+        Cancelled
+            Before or while the dose is computed; unlike `optimise` it has no dose to return then.
         """
-        began, done = monotonic(), 0
+        say, began, done = report or silent, monotonic(), 0
         while True:
             solution = self.optimise(
                 objectives,
@@ -210,6 +218,7 @@ class PlanEngine:
             dose_gy = self.dose(solution.fluence, self.optimization_grid, report, cancelled)
             whole = self._on_all_voxels(objectives, solution, dose_gy)
             start, whole = solution.fluence, replace(whole, iterations=done, seconds=monotonic() - began)
+            say(f"judged on all voxels; samples hid {whole.thinning_percent:.1f} %", None, done, whole.total)
             misled = abs(whole.total - solution.total) > self._thinning_allowed(objectives, whole.total)
             if not misled or not solution.converged or done >= max_iterations or not self._points.refine():
                 return whole, dose_gy
@@ -244,7 +253,7 @@ class PlanEngine:
         mu = np.concatenate([raster.ravel() for _, raster in opened])
         return self._dose(mu * fraction_count / MU_PER_UNIT, maps, grid, report or silent, cancelled)
 
-    # set-up ---------------------------------------------------------------------------------------------------------
+    # helpers --------------------------------------------------------------------------------------------------------
 
     def _on_all_voxels(
         self, objectives: Sequence[Objective], solution: Solution, dose_gy: NDArray[np.floating]
@@ -252,7 +261,7 @@ class PlanEngine:
         """The solution with its objectives' values on every voxel, and what the thinning of the samples has hidden."""
         values = {**solution.values, **self._points.whole_values(objectives, self.patient, dose_gy)}
         total = sum(values[o.id] for o in objectives if o.priority > 0.0)
-        hidden = 100.0 * (total / solution.total - 1.0) if solution.total > 0.0 else None
+        hidden = 100.0 * (1.0 - solution.total / total) if total > 0.0 else 0.0
         return replace(solution, values=values, total=total, thinning_percent=hidden)
 
     def _thinning_allowed(self, objectives: Sequence[Objective], total: float) -> float:

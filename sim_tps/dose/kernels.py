@@ -25,7 +25,8 @@ _FITTED_SIGMAS_MM = (0.0, 2.0, 4.0, 7.0, 11.0, 17.0, 27.0, 43.0, 68.0, 108.0)
 _FITTED_WAVES_PER_MM = np.concatenate([[0.0], np.geomspace(1e-3, 2.2, 400)])
 """Equally spaced in the logarithm, so that a broad field counts as much as a single beamlet."""
 _LARGEST_MISFIT = 0.02
-"""Of one depth term at any wave length. matRad's generic machine comes to 0.011; the doses of fields agree to 0.1 %."""
+"""At any wave length, as a share of the largest depth term's integral. matRad's generic machine comes to 0.011; the
+doses of fields agree to 0.1 %."""
 
 
 @dataclass(frozen=True, eq=False)

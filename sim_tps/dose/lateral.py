@@ -26,7 +26,8 @@ IMAGE_STEP_MM = 5.0 / 3.0
 good to 0.15 % of its peak, and to 0.01 mm where it falls."""
 
 COARSE_STEP_MM = 5.0
-"""Largest pixel of the broad profiles, which are at least twice as wide (`sim_tps.dose.kernels.Profiles.part`)."""
+"""Largest pixel of the broad profiles, whose standard deviation is about twice as much or more
+(`sim_tps.dose.kernels.Profiles.part`)."""
 
 _BORDER = 3
 """Pixels that an interpolation needs beyond the outermost point, and one for rounding."""

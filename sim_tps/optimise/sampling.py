@@ -1,7 +1,8 @@
 """The points on which objectives are judged: dense where dose bends, thin where it does not.
 
-Voxels of the optimisation grid in and next to targets, and in organs, are all kept. Far from the targets one voxel of
-each block is drawn and stands for its block; the weights are scaled so that every structure keeps its exact volume.
+Voxels of the optimisation grid in and next to targets, and in organs of up to some thousand voxels, are all kept.
+Farther away one voxel of each block is drawn and stands for its block; the weights are scaled so that every structure
+keeps its exact volume.
 A structure smaller than a few dozen voxels gets points of its own, finer than the grid, so that a 0.1 cc cochlea is
 seen as what it is.
 """

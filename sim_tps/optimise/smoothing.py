@@ -5,7 +5,8 @@ every rise of the fluence along a leaf's way, and leakage with them. So the opti
 
     strength × (sum over neighbours along x and y of (x_i − x_j)²) / number of beamlets
 
-in units of fluence squared. It is no objective: it is not reported as one and never part of a plan's total.
+in units of fluence squared. It is no objective: it is not reported as one and never part of a plan's total. The
+hot-fraction problem does without it, as published.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """DVHs of shapes whose curve is known exactly, in a dose that rises evenly through them.
 
 Trilinear interpolation reproduces such a dose on every grid, so what errors are left are the voxelised shape's and the
-sampling's. Six curves, in two directions through a sphere, a cylinder and a cone each; u runs from -1 where the shape
-begins to 1 where it ends, along the gradient.
+sampling's. Seven curves: in two directions through a sphere and a cylinder, in three through a cone; u runs from -1
+where the shape begins to 1 where it ends, along the gradient.
 
 References
 ----------

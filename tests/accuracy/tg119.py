@@ -92,22 +92,13 @@ def compare_plan(say: Callable[[str], None]) -> PlanResult:
     peer = peers.Peer.load(case)
     peer.check(case)
     weights = peer.figures["objectives_weights"].astype(np.float64)
-    fluence = _fluence(peer, weights)
+    fluence = peer.fluence(weights)
     reference = (peer.matrix @ weights.astype(np.float32)).reshape(peer.grid.shape)
     say("our dose, and gamma")
     ours = on_given_beamlets(case, cut_machine(), peer).dose(fluence, peer.grid)
     gamma = _gamma(peer.grid, reference, ours)
     uncut = on_given_beamlets(case, matrad_machine(PHOTONS), peer).dose(fluence, peer.grid)
     return PlanResult(case, peer.grid, reference, ours, gamma, uncut, peer.versions)
-
-
-def _fluence(peer: peers.Peer, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The inverse of `Peer.weights`: its numbers in our unit and order."""
-    factor = peer.weights(np.ones(len(weights)))
-    order = np.rint(peer.weights(np.arange(len(weights))) / factor).astype(int)
-    fluence = np.empty(len(weights))
-    fluence[order] = weights / factor
-    return fluence
 
 
 def _gamma(grid: Grid, reference: NDArray[np.float32], ours: NDArray[np.float32]) -> NDArray[np.float64]:
