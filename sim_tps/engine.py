@@ -32,7 +32,7 @@ from sim_tps.memory import check_dose_memory, check_optimisation_memory
 from sim_tps.optimise.constraints import descend_within
 from sim_tps.optimise.hot_fraction import Held, solve_hot_fraction
 from sim_tps.optimise.objectives import problem_of
-from sim_tps.optimise.points import Points
+from sim_tps.optimise.points import FINEST, Points
 from sim_tps.optimise.sampling import share_on
 from sim_tps.optimise.smoothing import USUAL_STRENGTH, Smoothness
 from sim_tps.optimise.solver import Descent, Limits, StopReason
@@ -137,6 +137,7 @@ class PlanEngine:
         start: NDArray[np.floating] | None = None,
         max_iterations: int = 500,
         max_seconds: float = 300.0,
+        fineness: int = 1,
         report: Report | None = None,
         cancelled: IsCancelled | None = None,
     ) -> Solution:
@@ -144,12 +145,13 @@ class PlanEngine:
 
         The objectives themselves say which `Problem` they pose. Constraints that cannot all be kept end in a finite
         fluence and `Solution.unmet`. ``start`` continues from an earlier fluence of this geometry. Cancelled or out of
-        time, the best fluence so far is returned, and `Solution.stop_reason` says so.
+        time, the best fluence so far is returned, and `Solution.stop_reason` says so. ``fineness`` divides the distance
+        between sample points where they are thinned.
         """
         say, began = report or silent, monotonic()
         if not objectives:
             raise BadInput("there are no objectives to optimise.")
-        terms = self._terms(objectives, say, cancelled)
+        terms = self._terms(objectives, say, cancelled, fineness)
         x = terms.first_fluence() if start is None else self._checked(start)
         say("optimising", None, 0, None)
         smallest_gain = _SMALLEST_GAIN_GY2 * sum(o.priority for o in objectives)
@@ -204,13 +206,14 @@ class PlanEngine:
         Cancelled
             Before or while the dose is computed; unlike `optimise` it has no dose to return then.
         """
-        say, began, done = report or silent, monotonic(), 0
+        say, began, done, fineness = report or silent, monotonic(), 0, 1
         while True:
             solution = self.optimise(
                 objectives,
                 start=start,
                 max_iterations=max_iterations - done,
                 max_seconds=max_seconds - (monotonic() - began),
+                fineness=fineness,
                 report=report,
                 cancelled=cancelled,
             )
@@ -220,8 +223,9 @@ class PlanEngine:
             start, whole = solution.fluence, replace(whole, iterations=done, seconds=monotonic() - began)
             say(f"judged on all voxels; samples hid {whole.thinning_percent:.1f} %", None, done, whole.total)
             misled = abs(whole.total - solution.total) > self._thinning_allowed(objectives, whole.total)
-            if not misled or not solution.converged or done >= max_iterations or not self._points.refine():
+            if not misled or not solution.converged or done >= max_iterations or fineness >= FINEST:
                 return whole, dose_gy
+            fineness *= 2
 
     def dose(
         self,
@@ -288,15 +292,26 @@ class PlanEngine:
         points = _target_points(self._targets)
         return [field_for_target(beam, self.machine, self.beamlet_mm, points) for beam in beams]
 
-    def _terms(self, objectives: Sequence[Objective], say: Report, cancelled: IsCancelled | None) -> Terms:
+    def _terms(
+        self, objectives: Sequence[Objective], say: Report, cancelled: IsCancelled | None, fineness: int = 1
+    ) -> Terms:
         def operator_on(points_mm: NDArray[np.float64]) -> DoseOperator:
-            return self._calculation.operator_on(points_mm, say, cancelled)
+            return self._calculation.operator_on(points_mm, self._in_body(points_mm), say, cancelled)
 
         check_objectives(self.patient, objectives)
         constrained = {o.structure: self.patient.structure(o.structure) for o in objectives if o.relation is not None}
         check_optimisation_memory(self.optimization_grid, len(self.fields), list(constrained.values()))
         heeding(say, cancelled)("sampling", None, None, None)
-        return replace(self._points.terms(objectives, self.patient, operator_on), smoothness=self._smoothness)
+        terms = self._points.terms(objectives, self.patient, operator_on, fineness)
+        return replace(terms, smoothness=self._smoothness)
+
+    def _in_body(self, points_mm: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which points lie in voxels of the optimisation grid that hold some of the External, as `dose` has it."""
+        grid = self.optimization_grid
+        body = share_on(self.patient.external, grid) > 0.0
+        voxel = np.floor((points_mm - np.array(grid.origin_mm)) / np.array(grid.spacing_mm) + 0.5).astype(np.intp)
+        x, y, z = np.clip(voxel, 0, np.array(grid.shape[::-1]) - 1).T
+        return body[z, y, x]
 
     def _descend(
         self,

@@ -75,6 +75,7 @@ class Tps:
         self._volumes: WeakKeyDictionary[Dose, dict[Structure, DoseVolume]] = WeakKeyDictionary()
         self._deliveries: WeakKeyDictionary[Dose, Delivery] = WeakKeyDictionary()
         self._lock = RLock()
+        self._engine_turn = RLock()
         self._counter = 0
 
     def close(self) -> None:
@@ -398,22 +399,23 @@ class Tps:
         settings, patient = plan.settings, self.patient(plan.settings.patient)
         key = (settings.patient, settings.machine, settings.beams, settings.optimization_grid_mm, settings.dose_grid_mm)
         key += (settings.beamlet_mm, settings.prescription, seed, id(patient.hu))
-        if key not in self._engines:
-            self._engines[key] = PlanEngine(
-                patient,
-                settings.beams,
-                self.machine(settings.machine),
-                [target.structure for target in settings.prescription.targets],
-                dose_grid=dose_grid(patient, settings.dose_grid_mm),
-                optimization_grid=optimization_grid(patient, settings),
-                beamlet_mm=settings.beamlet_mm,
-                seed=seed,
-                report=report,
-                cancelled=cancelled,
-            )
-            while len(self._engines) > _ENGINES_KEPT:
-                self._engines.pop(next(iter(self._engines)))
-        engine = self._engines[key]
+        with self._engine_turn:
+            if key not in self._engines:
+                self._engines[key] = PlanEngine(
+                    patient,
+                    settings.beams,
+                    self.machine(settings.machine),
+                    [target.structure for target in settings.prescription.targets],
+                    dose_grid=dose_grid(patient, settings.dose_grid_mm),
+                    optimization_grid=optimization_grid(patient, settings),
+                    beamlet_mm=settings.beamlet_mm,
+                    seed=seed,
+                    report=report,
+                    cancelled=cancelled,
+                )
+                while len(self._engines) > _ENGINES_KEPT:
+                    self._engines.pop(next(iter(self._engines)))
+            engine = self._engines[key]
         engine.use(patient)
         return engine
 

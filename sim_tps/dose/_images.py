@@ -38,36 +38,42 @@ def _spread_beam(beamlets, raster, narrow, broad, place, images):
     first, height, width = place
     zoom, rows, columns = _coarse_size(broad, height, width)
     coarse = np.zeros(3 * rows * columns, np.float32)
-    _sum_profiles(beamlets, raster, broad, zoom, _COARSE_BORDER * zoom, rows, columns, coarse)
+    border = _COARSE_BORDER * zoom
+    _sum_profiles(beamlets, raster, broad, zoom, (border, border), rows, columns, coarse)
     _refine(coarse, rows, columns, zoom, height, width, first, images)
-    fine = np.zeros(3 * height * width, np.float32)
-    _sum_profiles(beamlets, raster, narrow, 1, 0, height, width, fine)
-    top, bottom, low, high = _box(raster, narrow, 1, 0, height, width)
-    for y in range(top, bottom):
-        for x in range(low, high):
+    top, bottom, low, high = _box(raster, narrow, height, width)
+    tall, wide = bottom - top, high - low
+    fine = np.zeros(3 * tall * wide, np.float32)
+    _sum_profiles(beamlets, raster, narrow, 1, (-top, -low), tall, wide, fine)
+    for y in range(tall):
+        for x in range(wide):
             for c in range(3):
-                images[np.uint64(first + 3 * (y * width + x) + c)] += fine[np.uint64((c * height + y) * width + x)]
+                pixel = np.uint64(first + 3 * ((top + y) * width + low + x) + c)
+                images[pixel] += fine[np.uint64((c * tall + y) * wide + x)]
 
 
 @njit(nogil=True, cache=True)
 def _collect_beam(images, place, raster, is_open, narrow, broad, beamlets):
     first, height, width = place
     zoom, rows, columns = _coarse_size(broad, height, width)
-    fine = np.empty(3 * height * width, np.float32)
-    top, bottom, low, high = _box(raster, narrow, 1, 0, height, width)
-    for y in range(top, bottom):
-        for x in range(low, high):
+    top, bottom, low, high = _box(raster, narrow, height, width)
+    tall, wide = bottom - top, high - low
+    fine = np.empty(3 * tall * wide, np.float32)
+    for y in range(tall):
+        for x in range(wide):
             for c in range(3):
-                fine[np.uint64((c * height + y) * width + x)] = images[np.uint64(first + 3 * (y * width + x) + c)]
-    _project_profiles(fine, raster, is_open, narrow, 1, 0, height, width, beamlets)
+                pixel = np.uint64(first + 3 * ((top + y) * width + low + x) + c)
+                fine[np.uint64((c * tall + y) * wide + x)] = images[pixel]
+    _project_profiles(fine, raster, is_open, narrow, 1, (-top, -low), tall, wide, beamlets)
     coarse = np.zeros(3 * rows * columns, np.float32)
     _coarsen(images, first, height, width, zoom, rows, columns, coarse)
-    _project_profiles(coarse, raster, is_open, broad, zoom, _COARSE_BORDER * zoom, rows, columns, beamlets)
+    border = _COARSE_BORDER * zoom
+    _project_profiles(coarse, raster, is_open, broad, zoom, (border, border), rows, columns, beamlets)
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _sum_profiles(beamlets, raster, level, zoom, border, height, width, planes):
-    """Add one level's profiles to its three planes."""
+def _sum_profiles(beamlets, raster, level, zoom, shift, height, width, planes):
+    """Add one level's profiles to its three planes; ``shift`` is their fine pixel that is the image's first."""
     start, rows, columns, stride, row_0, column_0, table = raster
     values, mix, reach = level
     length = values.shape[3]
@@ -78,20 +84,20 @@ def _sum_profiles(beamlets, raster, level, zoom, border, height, width, planes):
         n = reach[table, j]
         if n < 0:
             continue
-        low, high = _covered(column_0 + border, n, stride, columns, zoom, width)
-        top, bottom = _covered(row_0 + border, n, stride, rows, zoom, height)
+        low, high = _covered(column_0 + shift[1], n, stride, columns, zoom, width)
+        top, bottom = _covered(row_0 + shift[0], n, stride, rows, zoom, height)
         for row in range(rows):
             lines[row * width + low : row * width + high] = 0.0
             for column in range(columns):
                 weight = beamlets[start + row * columns + column]
                 if weight != 0.0:
-                    at, centre = _centred(column_0 + border + stride * column, zoom, j, length)
+                    at, centre = _centred(column_0 + shift[1] + stride * column, zoom, j, length)
                     a, z = max(low, at - n), min(high, at + n + 1)
                     _add(weight, profile, centre + a - at, lines, row * width + a, z - a)
         for y in range(top, bottom):
             line[low:high] = 0.0
             for row in range(rows):
-                at, centre = _centred(row_0 + border + stride * row, zoom, j, length)
+                at, centre = _centred(row_0 + shift[0] + stride * row, zoom, j, length)
                 if abs(y - at) <= n:
                     _add(profile[centre + y - at], lines, row * width + low, line, low, high - low)
             for c in range(3):
@@ -100,7 +106,7 @@ def _sum_profiles(beamlets, raster, level, zoom, border, height, width, planes):
 
 
 @njit(nogil=True, cache=True, fastmath=True)
-def _project_profiles(planes, raster, is_open, level, zoom, border, height, width, beamlets):
+def _project_profiles(planes, raster, is_open, level, zoom, shift, height, width, beamlets):
     """The exact adjoint of `_sum_profiles`, adding into the beamlets that exist."""
     start, rows, columns, stride, row_0, column_0, table = raster
     values, mix, reach = level
@@ -112,8 +118,8 @@ def _project_profiles(planes, raster, is_open, level, zoom, border, height, widt
         n = reach[table, j]
         if n < 0:
             continue
-        low, high = _covered(column_0 + border, n, stride, columns, zoom, width)
-        top, bottom = _covered(row_0 + border, n, stride, rows, zoom, height)
+        low, high = _covered(column_0 + shift[1], n, stride, columns, zoom, width)
+        top, bottom = _covered(row_0 + shift[0], n, stride, rows, zoom, height)
         lines[:] = 0.0
         for y in range(top, bottom):
             line[low:high] = 0.0
@@ -121,13 +127,13 @@ def _project_profiles(planes, raster, is_open, level, zoom, border, height, widt
                 if mix[table, c, j] != 0.0:
                     _add(mix[table, c, j], planes, (c * height + y) * width + low, line, low, high - low)
             for row in range(rows):
-                at, centre = _centred(row_0 + border + stride * row, zoom, j, length)
+                at, centre = _centred(row_0 + shift[0] + stride * row, zoom, j, length)
                 if abs(y - at) <= n:
                     _add(profile[centre + y - at], line, low, lines, row * width + low, high - low)
         for row in range(rows):
             for column in range(columns):
                 if is_open[start + row * columns + column]:
-                    at, centre = _centred(column_0 + border + stride * column, zoom, j, length)
+                    at, centre = _centred(column_0 + shift[1] + stride * column, zoom, j, length)
                     a, z = max(low, at - n), min(high, at + n + 1)
                     beamlets[start + row * columns + column] += _dot(
                         profile, centre + a - at, lines, row * width + a, z - a
@@ -201,21 +207,21 @@ def _coarse_size(broad, height, width):
     return zoom, (height + zoom - 2) // zoom + border, (width + zoom - 2) // zoom + border
 
 
-@njit(nogil=True, cache=True)
-def _box(raster, level, zoom, border, height, width):
-    """Pixels (rows from, to, columns from, to) that the widest profile of a level reaches."""
-    _, rows, columns, stride, row_0, column_0, table = raster
-    n = max(level[2][table].max(), 0) if level[2].shape[1] else 0
-    top, bottom = _covered(row_0 + border, n, stride, rows, zoom, height)
-    low, high = _covered(column_0 + border, n, stride, columns, zoom, width)
-    return top, bottom, low, high
-
-
 @njit(nogil=True, cache=True, inline="always")
 def _centred(at, zoom, j, length):
     """Coarse pixel of fine pixel ``at``, and where in the table the profile's value at that coarse pixel stands."""
     coarse = at // zoom
     return coarse, (j * zoom + at - coarse * zoom) * length + length // 2
+
+
+@njit(nogil=True, cache=True)
+def _box(raster, narrow, height, width):
+    """Pixels (rows from, to, columns from, to) that the widest narrow profile reaches."""
+    _, rows, columns, stride, row_0, column_0, table = raster
+    n = max(narrow[2][table].max(), 0) if narrow[2].shape[1] else 0
+    top, bottom = _covered(row_0, n, stride, rows, 1, height)
+    low, high = _covered(column_0, n, stride, columns, 1, width)
+    return top, bottom, low, high
 
 
 @njit(nogil=True, cache=True, inline="always")

@@ -53,13 +53,17 @@ class PatientDose:
         return LateralMaps(self._machine, fields, self._kernels, self._corners, image_step_mm=image_step_mm)
 
     def operator_on(
-        self, points_mm: NDArray[np.float64], report: Report, cancelled: IsCancelled | None
+        self,
+        points_mm: NDArray[np.float64],
+        inside: NDArray[np.bool_],
+        report: Report,
+        cancelled: IsCancelled | None,
     ) -> DoseOperator:
-        """The operator from the fields' beamlets to points, shape (points, 3)."""
+        """The operator from the fields' beamlets to points, shape (points, 3); those not ``inside`` get no dose."""
         depths = np.empty((len(self._fields), len(points_mm)), np.float32)
         for part, percent in self._parts(len(points_mm)):
             heed(cancelled, "the set-up of an optimisation")
-            depths[:, part] = field_depths(self._density, self._fields, points_mm[part])
+            depths[:, part] = field_depths(self._density, self._fields, points_mm[part]) * inside[part]
             report("tracing rays", percent, None, None)
         heed(cancelled, "the set-up of an optimisation")
         return DoseOperator(self._machine, self.maps, points_mm, depths)
@@ -91,7 +95,9 @@ class PatientDose:
     def _kernel(self, field: Field) -> LateralKernel:
         distance = surface_distance(self._density, field.frame.source_mm, field.frame.isocentre_mm)
         if distance is None:
-            raise BadInput(f"beam {field.id!r} misses the patient: its axis meets no tissue.")
+            raise BadInput(
+                f"beam {field.id!r} misses the patient: its axis meets no tissue. Turn it, or move its isocentre."
+            )
         return self._machine.kernel_at(distance)
 
     def _parts(self, count: int) -> Iterator[tuple[slice, float]]:

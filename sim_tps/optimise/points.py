@@ -2,27 +2,32 @@
 
 The optimiser looks at the sample points. Constraints look at every voxel of their structures, for a maximum must hold
 between the samples too. And when the optimiser has ended, the dose on the whole grid shows what the thinning of the
-samples has hidden; where that is too much, `Points.refine` makes the next draw denser.
+samples has hidden; where that is too much, a draw of more ``fineness`` is denser.
+
+What is drawn depends on nothing but the structures, the fineness and the seed, so equal questions have equal answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from threading import RLock
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim_tps.geometry import Grid
 from sim_tps.optimise.constraints import Constraint, StackedOperator
-from sim_tps.optimise.objectives import Operator, Penalty, Region, check_objective
-from sim_tps.optimise.sampling import Samples, sample, share_on, target_distance
+from sim_tps.optimise.objectives import Operator, Penalty, Region
+from sim_tps.optimise.sampling import SMALL_VOXELS, Samples, sample, share_on, target_distance
 from sim_tps.optimise.terms import Terms
 from sim_tps.patient import Patient, Structure
 from sim_tps.plan import Objective
 
-_FINEST = 4
+FINEST = 4
 """15 mm far from the targets become 4 mm, next to the voxels of a usual grid."""
+_DRAWS_KEPT = 2
 
 OperatorOn = Callable[[NDArray[np.float64]], Operator]
 """Makes the dose operator for points, shape (points, 3)."""
@@ -41,19 +46,21 @@ class Points:
 
     def __init__(self, targets: Sequence[Structure], grid: Grid, seed: int) -> None:
         self._targets, self._grid, self._seed = targets, grid, seed
-        self._fineness = 1
-        self._drawn: _Drawn | None = None
+        self._draws: list[_Drawn] = []
         self._wholes: dict[str, _Whole] = {}
+        self._turn = RLock()
 
-    def terms(self, objectives: Sequence[Objective], patient: Patient, operator_on: OperatorOn) -> Terms:
-        """The objectives on their points; new points are drawn where a structure has not been seen yet."""
-        for objective in objectives:
-            check_objective(objective)
-        drawn = self._with({o.structure: patient.structure(o.structure) for o in objectives}, operator_on)
+    def terms(
+        self, objectives: Sequence[Objective], patient: Patient, operator_on: OperatorOn, fineness: int = 1
+    ) -> Terms:
+        """The objectives on their points; points are drawn where these structures have not been asked for lately."""
+        wanted = {o.structure: patient.structure(o.structure) for o in objectives}
+        constrained = [o for o in objectives if o.relation is not None]
+        with self._turn:
+            drawn = self._draw(dict(sorted(wanted.items())), fineness, operator_on)
+            operator, everywhere = self._everywhere(constrained, patient, drawn, operator_on)
         regions = drawn.samples.regions
         penalties = [Penalty(o, regions[o.structure]) for o in objectives if o.priority > 0.0]
-        constrained = [o for o in objectives if o.relation is not None]
-        operator, everywhere = self._everywhere(constrained, patient, drawn, operator_on)
         strength = max(1.0, sum(o.priority for o in objectives))
         return Terms(operator, penalties, [Constraint(o, everywhere[o.structure], strength) for o in constrained])
 
@@ -64,30 +71,18 @@ class Points:
 
         Structures that the samples do not thin (they have points finer than the grid) are left out.
         """
-        drawn = self._drawn
-        assert drawn is not None
         flat = dose_gy.ravel()
-        return {
-            o.id: Penalty(o, self._whole(patient.structure(o.structure)).region).evaluate(flat)[0]
-            for o in objectives
-            if o.priority > 0.0 and o.structure not in drawn.samples.finer_than_grid
-        }
+        weighed = [(o, self._whole(patient.structure(o.structure))) for o in objectives if o.priority > 0.0]
+        return {o.id: Penalty(o, whole.region).evaluate(flat)[0] for o, whole in weighed if not whole.is_small}
 
-    def refine(self) -> bool:
-        """Halve the distance between sample points from the next draw on; False where they are dense already."""
-        if self._fineness >= _FINEST:
-            return False
-        self._fineness *= 2
-        self._drawn = None
-        return True
-
-    def _with(self, wanted: Mapping[str, Structure], operator_on: OperatorOn) -> _Drawn:
-        known = self._drawn.structures if self._drawn is not None else {}
-        if self._drawn is None or any(known.get(name) is not structure for name, structure in wanted.items()):
-            everything = {**known, **wanted}
-            samples = sample(list(everything.values()), self._targets, self._grid, self._seed, self._fineness)
-            self._drawn = _Drawn(everything, samples, operator_on(samples.points_mm))
-        return self._drawn
+    def _draw(self, wanted: Mapping[str, Structure], fineness: int, operator_on: OperatorOn) -> _Drawn:
+        for drawn in self._draws:
+            if drawn.answers(wanted, fineness):
+                return drawn
+        samples = sample(list(wanted.values()), self._targets, self._grid, self._seed, fineness)
+        drawn = _Drawn(wanted, fineness, samples, operator_on(samples.points_mm))
+        self._draws = [drawn, *self._draws][:_DRAWS_KEPT]
+        return drawn
 
     def _everywhere(
         self, constrained: Sequence[Objective], patient: Patient, drawn: _Drawn, operator_on: OperatorOn
@@ -107,15 +102,24 @@ class Points:
         return drawn.operator if len(parts) == 1 else StackedOperator(parts), regions
 
     def _whole(self, structure: Structure) -> _Whole:
-        known = self._wholes.get(structure.name)
-        if known is None or known.structure is not structure:
-            share = share_on(structure, self._grid).ravel()
-            inside = np.flatnonzero(share)
-            weight = share[inside].astype(np.float64)
-            distance = target_distance(self._targets, self._grid).ravel()[inside].astype(np.float64)
-            known = _Whole(structure, Region(inside, weight / weight.sum(), distance))
-            self._wholes[structure.name] = known
-        return known
+        with self._turn:
+            known = self._wholes.get(structure.name)
+            if known is None or known.structure is not structure:
+                known = self._all_voxels(structure)
+                self._wholes[structure.name] = known
+            return known
+
+    def _all_voxels(self, structure: Structure) -> _Whole:
+        share = share_on(structure, self._grid).ravel()
+        inside = np.flatnonzero(share)
+        weight = share[inside].astype(np.float64)
+        region = Region(inside, weight / weight.sum(), self._distance[inside])
+        return _Whole(structure, region, bool(weight.sum() < SMALL_VOXELS))
+
+    @cached_property
+    def _distance(self) -> NDArray[np.float64]:
+        """Of each voxel of the grid from the targets, mm."""
+        return target_distance(self._targets, self._grid).ravel().astype(np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +127,14 @@ class _Drawn:
     """Sample points and the dose operator on them."""
 
     structures: Mapping[str, Structure]
+    fineness: int
     samples: Samples
     operator: Operator
+
+    def answers(self, wanted: Mapping[str, Structure], fineness: int) -> bool:
+        """Whether just these structures were drawn, as they are now."""
+        same = self.structures.keys() == wanted.keys() and fineness == self.fineness
+        return same and all(self.structures[name] is structure for name, structure in wanted.items())
 
 
 @dataclass(eq=False)
@@ -133,4 +143,6 @@ class _Whole:
 
     structure: Structure
     region: Region
+    is_small: bool
+    """It is judged on points finer than the grid."""
     operator: Operator | None = None

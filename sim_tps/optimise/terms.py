@@ -59,12 +59,10 @@ class Terms:
         """Flat fluence, scaled so that the structures of lower objectives and constraints get their mean dose."""
         flat = np.ones(self.operator.shape[1])
         dose = self.operator.forward(flat)
-        ratios = [
-            term.objective.dose_gy / float(term.region.weight @ dose[term.region.index])
-            for term in (*self.penalties, *self.constraints)
-            if _asks_for_dose(term.objective) and term.objective.dose_gy > 0.0
-        ]
-        return flat * (min(ratios) if ratios else 0.0)
+        asking = [t for t in (*self.penalties, *self.constraints) if _asks_for_dose(t.objective)]
+        means_gy = [float(term.region.weight @ dose[term.region.index]) for term in asking]
+        ratios = [term.objective.dose_gy / mean for term, mean in zip(asking, means_gy, strict=True) if mean > 0.0]
+        return flat * min((ratio for ratio in ratios if ratio > 0.0), default=0.0)
 
     def scale(self, fluence: NDArray[np.float64]) -> NDArray[np.float64]:
         """Step sizes that change the sum about equally: 1/√(what the objectives feel of a beamlet).

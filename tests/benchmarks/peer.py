@@ -39,6 +39,7 @@ def run(case: Case, say: Callable[[str], None]) -> None:
     """Plan a case with pyRadPlan, in a process of its own, with one BLAS thread (its fair best)."""
     folder = FOLDER / case.name
     write(case, folder / "case.npz")
+    (folder / "result.npz").unlink(missing_ok=True)
     command = [str(PYTHON), str(SCRIPT), str(folder / "case.npz"), str(folder)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     with (folder / "log.txt").open("w") as log:

@@ -99,9 +99,9 @@ def _engine(beams: int, grid_mm: float) -> PlanEngine:
 
 
 def _ready(beams: int, grid_mm: float) -> PlanEngine:
-    """An engine that has given its first value of the objectives."""
+    """An engine ready for its first iteration."""
     engine = _engine(beams, grid_mm)
-    engine.evaluate(OBJECTIVES, np.zeros(engine.beamlet_count))
+    engine.prepare(OBJECTIVES)
     return engine
 
 

@@ -251,3 +251,23 @@ def test_smoothing_lowers_roughness_and_keeps_the_plan() -> None:
     price = Smoothness(_engine().fields, 1.0)
     assert price.evaluate(smooth.fluence.astype(float))[0] < 0.8 * price.evaluate(rough.fluence.astype(float))[0]
     assert smooth.total < 1.2 * rough.total + 0.2
+
+
+def test_what_was_asked_before_does_not_matter() -> None:
+    """An engine that has optimised other objectives gives the same plan as a fresh one."""
+    used, few = _engine(), OBJECTIVES[:2]
+    used.optimise(OBJECTIVES, max_iterations=5)
+    used.optimise(OBJECTIVES, max_iterations=5, fineness=2)
+    assert np.array_equal(used.optimise(few).fluence, _engine().optimise(few).fluence)
+
+
+def test_air_gets_no_dose_from_either_side() -> None:
+    """A structure outside the body: the optimiser sees no dose there, as the dose grid shows none."""
+    patient = water_cube()
+    beside = np.zeros(patient.grid.shape, bool)
+    beside[:, :, -3:] = True
+    body = Structure.from_array("External", Role.EXTERNAL, ~beside, patient.grid)
+    air = Structure.from_array("Air", Role.OAR, beside, patient.grid)
+    engine = _engine(patient=replace(patient, structures={**patient.structures, "External": body, "Air": air}))
+    wish = Objective("air", ObjectiveType.MIN, "Air", 10.0, 5.0)
+    assert engine.optimise([OBJECTIVES[0], wish], max_iterations=20).values["air"] == pytest.approx(250.0)
