@@ -40,12 +40,6 @@ class Field:
     def beamlet_count(self) -> int:
         return int(self.is_open.sum())
 
-    def raster(self, weights: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Weights of the existing beamlets, laid out on the raster."""
-        image = np.zeros(self.is_open.shape, np.float32)
-        image[self.is_open] = weights
-        return image
-
 
 def field_for_target(beam: Beam, machine: Machine, beamlet_mm: float, target_points_mm: NDArray[np.floating]) -> Field:
     """The field of a beam with beamlets over everything of the targets it sees, as far as the head opens.

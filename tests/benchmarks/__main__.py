@@ -56,6 +56,7 @@ def main() -> None:
             {
                 "date": datetime.now(UTC).isoformat(timespec="minutes"),
                 "machine": {**machine_facts(), "load_at_the_end": os.getloadavg()[0]},
+                "peer": {"name": "pyRadPlan 0.5.0", "blas_threads": 1, "reused": chosen.reuse_peer},
                 "bandwidth_gb_s": bandwidth,
                 "figures": [figure.as_json() for figure in everything],
                 "inner_loops": rates.as_json(loops),

@@ -83,7 +83,8 @@ class Comparison:
         ours, found, end = (self.ours[f"{name}_{key}"] for key in ("s", "converged", "converged_s"))
         final, whole, early = self.peer.final(name), self.peer.seconds(name), self.peer.seconds_within(name)
         judged = f"peer's objective of its plan {final:.2f}, of ours at our end {found:.2f}"
-        until = "until within 1 % of the peer's final objective"
+        iterations = self.ours[f"{name}_iterations"] or self.ours[f"{name}_converged_iterations"]
+        until = f"until within 1 % of the peer's final objective, ours after {iterations:.0f} iterations"
         return [
             self._figure(what, "s", ours, whole, aim, f"{until} | its whole run; {judged}"),
             self._figure(f"{what}, peer to 1 % too", "s", ours, early, None, f"both {until}"),
