@@ -123,7 +123,7 @@ def _replace(folder: Path, objects: Mapping[str, Dataset]) -> None:
             folder.rename(old)
         try:
             new.rename(folder)
-        except OSError:
+        except BaseException:
             if old.exists():
                 old.rename(folder)
             raise

@@ -85,9 +85,13 @@ def target_distance(targets: Sequence[Structure], grid: Grid) -> NDArray[np.floa
     """Distance in mm of each voxel from the nearest target voxel, 0 inside, [z, y, x]."""
     inside = np.zeros(grid.shape, bool)
     for target in targets:
-        inside |= share_on(target, grid) >= min(0.5, 0.5 * float(share_on(target, grid).max(initial=0.0)))
+        share = share_on(target, grid)
+        inside |= (share > 0.0) & (share >= min(0.5, 0.5 * float(share.max(initial=0.0))))
     if not inside.any():
-        raise BadInput(f"the targets {[t.name for t in targets]} have no voxel on the optimisation grid.")
+        raise BadInput(
+            f"the targets {[t.name for t in targets]} have no voxel on the optimisation grid. Do they lie inside the "
+            "External?"
+        )
     return distance_transform_edt(~inside, sampling=grid.spacing_mm[::-1]).astype(np.float32)
 
 
