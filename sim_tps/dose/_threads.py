@@ -18,6 +18,6 @@ compute_turn = RLock()
 def one_blas_thread() -> AbstractContextManager[object]:
     """While this holds, vector operations use one thread: more only spin beside the compiled loops and slow them down.
 
-    Measured on TG-119: 22 ms an iteration with OpenBLAS's two threads on two cores, 8 ms with one.
+    TG-119 on two cores: 5.6 s for an optimisation with OpenBLAS's own two threads, 2.3 s with one.
     """
     return threadpool_limits(limits=1, user_api="blas")
