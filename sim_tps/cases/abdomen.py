@@ -12,11 +12,15 @@ import numpy as np
 from sim_tps.cases.canvas import Canvas, Depths, centred_grid
 from sim_tps.cases.shapes import Ellipsoid, Loft, Section, Shape, Tube, Union, distance_at, turned
 from sim_tps.cases.tissue import Build, Draws, Hu
-from sim_tps.geometry import Grid
+from sim_tps.geometry import Grid, Vector
 from sim_tps.patient import Patient, Role
 
 DEFAULT_SEED = 2
+LARGE_SEEDS = range(9000, 9100)
+"""Seeds whose metastasis is 6.4-6.8 cm wide and lies in the right lobe: there the mean dose of the liver decides."""
 PTV_MARGIN_MM = 5.0
+RIGHT_LOBE_X_MM = -45.0
+"""Nearer the middle, the left lobe is too thin for a large metastasis."""
 VERTEBRA_MM = 31.0
 BODY = (
     # z, y, half width, front, back
@@ -57,7 +61,7 @@ def build(seed: int) -> Patient:
     _paint_bones(canvas, organs, person)
     _paint_organs(canvas, organs, person, draws.texture)
     canvas.restore_skin(depths, 5.0)
-    _outline_targets(canvas, organs, draws.target)
+    _outline_targets(canvas, organs, draws.target, large=seed in LARGE_SEEDS)
     canvas.mottle(draws.texture, 5.0, 28.0, -200.0, 150.0)
     return canvas.patient("liver", "Liver metastasis", seed)
 
@@ -315,15 +319,10 @@ def _paint_rib(canvas: Canvas, person: Build, s: float, start_z: float, number: 
         )
 
 
-def _outline_targets(canvas: Canvas, organs: Organs, rng: np.random.Generator) -> None:
-    """A round, hypodense metastasis at least its own radius inside the liver, as often as not close to the gut."""
-    radius = float(rng.uniform(14.0, 23.0))
-    gut = organs.stomach | organs.duodenum
-    farthest = radius + PTV_MARGIN_MM + float(rng.choice([12.0, 1000.0]))
-    while True:
-        x, y, z = (float(c) for c in rng.uniform(*organs.liver.bounds))
-        if distance_at(organs.liver, (x, y, z)) < -(radius + 1.0) and distance_at(gut, (x, y, z)) < farthest:
-            break
+def _outline_targets(canvas: Canvas, organs: Organs, rng: np.random.Generator, *, large: bool) -> None:
+    """A round, hypodense metastasis at least its own radius inside the liver."""
+    radius = float(rng.uniform(32.0, 34.0) if large else rng.uniform(14.0, 23.0))
+    x, y, z = (_in_the_right_lobe if large else _near_the_gut_or_not)(organs, radius, rng)
     stretch = np.exp(rng.normal(0, 0.1, 3))
     radii = radius * stretch / np.cbrt(stretch.prod())
     seen = Ellipsoid((x, y, z), (radii[0], radii[1], radii[2])).rippled(rng, 0.06 * radius, 1.6 * radius)
@@ -331,3 +330,27 @@ def _outline_targets(canvas: Canvas, organs: Organs, rng: np.random.Generator) -
     canvas.paint(seen.grown(-0.45 * radius), Hu.LIVER - 18)
     canvas.outline("GTV", Role.TARGET, seen)
     canvas.outline("PTV", Role.TARGET, canvas.margin(seen, PTV_MARGIN_MM))
+
+
+def _near_the_gut_or_not(organs: Organs, radius_mm: float, rng: np.random.Generator) -> Vector:
+    """A centre in the liver, as often as not close to the gut."""
+    gut = organs.stomach | organs.duodenum
+    farthest_mm = radius_mm + PTV_MARGIN_MM + float(rng.choice([12.0, 1000.0]))
+    while True:
+        centre = _in_the_liver(organs, radius_mm, rng)
+        if distance_at(gut, centre) < farthest_mm:
+            return centre
+
+
+def _in_the_right_lobe(organs: Organs, radius_mm: float, rng: np.random.Generator) -> Vector:
+    while True:
+        centre = _in_the_liver(organs, radius_mm, rng)
+        if centre[0] < RIGHT_LOBE_X_MM:
+            return centre
+
+
+def _in_the_liver(organs: Organs, radius_mm: float, rng: np.random.Generator) -> Vector:
+    while True:
+        x, y, z = (float(c) for c in rng.uniform(*organs.liver.bounds))
+        if distance_at(organs.liver, (x, y, z)) < -(radius_mm + 1.0):
+            return x, y, z

@@ -104,7 +104,7 @@ def _rectum(person: Build, rng: np.random.Generator) -> Shape:
 
 
 def _bladder(person: Build, size: float, rng: np.random.Generator) -> Shape:
-    full = float(rng.uniform(0.88, 1.16))
+    full = float(rng.uniform(0.94, 1.24))
     base = 12 * size
     body = Ellipsoid(
         person.at(0, -20, base + 27 * full), (41 * full, 32 * full, 28 * full), power=2.3, axes=turned(pitch_deg=10)

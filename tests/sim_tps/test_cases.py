@@ -10,6 +10,7 @@ import pytest
 from scipy import ndimage
 
 from sim_tps.cases import CASES, cohort, make_case
+from sim_tps.cases.abdomen import LARGE_SEEDS
 from sim_tps.errors import BadInput, NotFound
 from sim_tps.naming import tg263_name
 from sim_tps.patient import Patient, Role, Structure
@@ -290,6 +291,17 @@ def test_liver_target_lies_in_the_liver() -> None:
     liver, gtv = trunk.structure("Liver"), trunk.structure("GTV")
     assert shared_cc(gtv, liver) > 0.97 * gtv.volume_cc
     assert liver.volume_cc - trunk.structure("PTV").volume_cc > 700
+
+
+@pytest.mark.parametrize("seed", LARGE_SEEDS[:2])
+def test_large_liver_metastases_lie_in_the_right_lobe(seed: int) -> None:
+    """A patient of the large seeds has a PTV of 180-280 cc, its GTV in the liver, and 700 cc of liver outside."""
+    trunk = patient("liver", seed)
+    liver, gtv, ptv = (trunk.structure(name) for name in ("Liver", "GTV", "PTV"))
+    assert 180 <= ptv.volume_cc <= 280
+    assert shared_cc(gtv, liver) > 0.97 * gtv.volume_cc
+    assert gtv.centre_mm()[0] < -40
+    assert liver.volume_cc - ptv.volume_cc > 700
 
 
 def test_cohorts_have_the_sizes_of_the_studies() -> None:
