@@ -7,9 +7,10 @@ work out a trend or remember an attempt by itself, so two planners differ only i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.knowledge import Knowledge
 from agent.proposal import Change, CheckFailure, Field
 from agent.records import GoalResult
 from bridge import model
@@ -36,7 +37,7 @@ class ObjectiveState:
     name: str
     structure: str
     type: str
-    """``lower upper max min mean``."""
+    """``lower upper max min mean hot hold``; ``hot``: the excess in the hottest part; ``hold``: a hard constraint."""
     dose_gy: float
     volume_percent: float | None
     priority: float
@@ -46,6 +47,7 @@ class ObjectiveState:
     dose_bounds_gy: tuple[float, float]
     priority_bounds: tuple[float, float]
     may_change: tuple[Field, ...]
+    volume_bounds_percent: tuple[float, float] = (0.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,35 @@ class Step:
     score: Score
     kept: bool
     normalization_percent: float | None
+    rationale: str = ""
+    stage: str = ""
+    lost: tuple[str, ...] = ()
+    """What a refinement made worse than the plan it began with, one line each; such an attempt is never kept."""
+    is_trial: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is planned, in words and numbers that any planner may be told."""
+
+    site: str
+    fractions: int
+    coverage: str
+    """The coverage point to which every attempt is scaled: ``D95% of PTV = 79.2 Gy``."""
+    beams: int
+    hot_fraction: bool
+    """The optimiser solves the hot-fraction problem with hard coverage, not quadratic penalties."""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a person said when turning a proposal down."""
+
+    attempt: int
+    """The attempt it would have become."""
+    changes: tuple[str, ...]
+    """What was turned down, one readable line each."""
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -97,6 +128,19 @@ class Observation:
     """Structure -> curve of the last attempt."""
     hints: model.PlanningHints | None
     attempts_left: int
+    task: Task
+    stage: str = ""
+    """Id of the protocol's stage; empty in the first."""
+    baseline: int | None = None
+    """Later stages: the attempt that no attempt may be worse than."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Structure, as the observation names it -> what may leave the machine: the protocol's name, not the patient's."""
+    knowledge: Knowledge | None = None
+    """Where good parameters have been found to lie, if the protocol names such a table."""
+    fixed_set: tuple[Change, ...] = ()
+    """The protocol's fixed parameter set, which one solve suffices to try."""
+    remarks: tuple[Remark, ...] = ()
+    """What a reviewing person turned down so far, oldest first."""
     rejected: tuple[CheckFailure, ...] = ()
     """Why the proposal just made was not applied; empty at the first asking."""
 
@@ -110,6 +154,11 @@ class Observation:
 
     def step(self, number: int) -> Step:
         return next(step for step in self.history if step.number == number)
+
+    @property
+    def shown(self) -> Step:
+        """The attempt whose objectives a planner is shown and changes: the last, in refinement always the best."""
+        return self.last if self.baseline is None else self.best_step
 
     def trend(self, goal: GoalResult) -> tuple[float | None, ...]:
         """The goal's value over the attempts, oldest first."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from agent.goals import BoundGoal, BoundMetric, evaluate, score
 from agent.metrics import parse_goal
-from agent.observation import Limits, ObjectiveState, Observation, Place, Step
+from agent.observation import Limits, ObjectiveState, Observation, Place, Step, Task
 from agent.proposal import Change
 from agent.records import GoalResult
 from bridge import model
@@ -19,6 +19,7 @@ PLACES = {
     "zOuter": Place("ring", "zOuter", 10.0),
     "External": Place("external", "External"),
 }
+TASK = Task("phantom", 25, "D95% of PTV = 50 Gy", beams=7, hot_fraction=False)
 LIMITS = Limits(
     priority_factor_per_step=3.0,
     dose_step_percent=20.0,
@@ -90,4 +91,51 @@ def observation(*steps: Step, volumes_cc: dict[str, float] | None = None, overla
         dvhs={},
         hints=None,
         attempts_left=5,
+        task=TASK,
+        labels={structure: structure for structure in PLACES},
+    )
+
+
+HOT_PLACES = {name: Place("target" if name == "PTV" else "organ", name) for name in ("PTV", "Bladder", "Rectum")}
+HOT_LIMITS = Limits(
+    priority_factor_per_step=10.0,
+    dose_step_percent=50.0,
+    volume_step_percent=50.0,
+    integer_priorities=False,
+    ratios=(),
+    falling_doses=(),
+)
+
+
+def hot(structure: str, lambda_: float, share: float, tau: float) -> ObjectiveState:
+    """An objective of the hot-fraction problem at 79.2 Gy."""
+    return ObjectiveState(
+        name=f"{structure} hot",
+        structure=structure,
+        type="hot",
+        dose_gy=79.2 * tau,
+        volume_percent=100.0 * share,
+        priority=lambda_,
+        value=0.5,
+        place=HOT_PLACES[structure],
+        dose_bounds_gy=(79.2, 79.2 * 1.2) if structure == "PTV" else (79.2 * 0.1, 79.2),
+        priority_bounds=(0.0, 1000.0),
+        may_change=("priority", "dose_gy", "volume_percent"),
+    )
+
+
+HOLD = replace(hot("PTV", 0.0, 0.95, 1.0), name="PTV hold", type="hold", may_change=())
+HOT_OBJECTIVES = (HOLD, hot("PTV", 1.0, 0.1, 1.0), hot("Bladder", 1.0, 1.0, 1.0), hot("Rectum", 0.6, 1.0, 0.6))
+
+
+def hot_observation() -> Observation:
+    """The nominal start of the hot-fraction problem, with the rectum a little tightened."""
+    first = step(1, goal("Rectum", "V60Gy[%] <= 50", 55.0), objectives=HOT_OBJECTIVES)
+    return replace(
+        observation(first),
+        limits=HOT_LIMITS,
+        places=HOT_PLACES,
+        prescriptions_gy={"PTV": 79.2},
+        labels={structure: structure for structure in HOT_PLACES},
+        task=replace(TASK, coverage="D95% of PTV = 79.2 Gy", hot_fraction=True),
     )
