@@ -16,14 +16,17 @@ other lever; after that the routine stops and says what is left. Every change ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
+from typing import Any
 
 from agent.goals import describe, deviation, same_but_for_details, unmet
 from agent.observation import ObjectiveState, Observation, Place
 from agent.proposal import Change, Proposal
 from agent.records import GoalResult
+from agent.trace import Tell
 
 GENTLEST, STRONGEST = 1.5, 2.5
 """Factors on a priority; the further a goal is off, the stronger."""
@@ -77,8 +80,9 @@ class Rules:
     """The routine as a planner; it keeps nothing between two questions."""
 
     name = "rules"
+    arm: Mapping[str, Any] = MappingProxyType({"action": "priorities and doses"})
 
-    def propose(self, observation: Observation) -> Proposal:
+    def propose(self, observation: Observation, tell: Tell) -> Proposal:
         """The next try from the best attempt, or the reason to stop."""
         base = observation.best_step
         goals = unmet(base.goals, 1, 2)
