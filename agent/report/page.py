@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from agent.goals import success
+from agent.goals import NOTICEABLE_PERCENT, success
 from agent.records import Attempt, GoalResult, GoalStatus, RunResult
 from agent.report import tables
 from agent.report.anatomy import HotSpot, hot_spot, in_brain, overlap_percent
@@ -207,8 +207,9 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "made": result.plan.provenance.created.strftime("%Y-%m-%d %H:%M UTC") if result.plan.provenance else "",
         "dose_kind_text": DOSE_KIND_TEXT[best.dose.kind],
         "verdict": _verdict(best),
+        "planner_lines": tables.planner_lines(result),
         "stop_reason": result.stop_reason.rstrip(".") + ".",
-        "noticeable": tables.number(tables.NOTICEABLE_PERCENT),
+        "noticeable": tables.number(NOTICEABLE_PERCENT),
         "cards": _cards(result),
         "goals": [(rank, list(group)) for rank, group in groupby(evaluable, key=lambda row: row.rank)],
         "not_evaluable": [row for row in rows if row.status is GoalStatus.NOT_EVALUABLE],
@@ -309,6 +310,8 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "normalised": "–" if scale is None else f"{scale:.2f} %",
         "rationale": attempt.rationale,
         "changes": attempt.changes,
+        "stage": attempt.stage,
+        "lost": attempt.lost,
     }
 
 

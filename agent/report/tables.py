@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.records import Attempt, GoalResult, GoalStatus, RunResult
+from agent.goals import NOTICEABLE_PERCENT, points
+from agent.records import Attempt, GoalResult, GoalStatus, ModelCosts, RunResult
+from agent.wording import counted
 from bridge import model
 
 RANK_WORD: Mapping[int, str] = {1: "must", 2: "should", 3: "wish"}
 _SIGN = {"<=": "≤", ">=": "≥"}
-NOTICEABLE_PERCENT = 2.0
-"""A goal's value counts as changed from this share of its limit on; less is the optimiser's own scatter."""
 
 
 @dataclass(frozen=True)
@@ -344,3 +344,36 @@ def _remarks(structure: model.Structure, dvh: model.Dvh | None) -> list[str]:
     if dvh is not None and dvh.coverage_percent is not None and dvh.coverage_percent < 99.5:
         remarks.append(f"{dvh.coverage_percent:.0f} % of it lies inside the dose grid")
     return remarks
+
+
+def planner_lines(result: RunResult) -> tuple[str, ...]:
+    """What is to be told of a run besides goals: its score, refused proposals, the language model, the restoration."""
+    lines = []
+    if (score := points(result.best_attempt.goals)) is not None:
+        first = points(result.attempts[0].goals)
+        began = "" if first is None else f", {first.met} at the start"
+        near = f"{score.ramp:.2f} with part of a point for a near miss"
+        lines.append(f"Score: {score.met} of {score.of} criteria met{began}; {near}.")
+    if result.format_errors:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result.format_errors.items()))
+        lines.append(f"Proposals refused by the checks: {sum(result.format_errors.values())} faults ({kinds}).")
+    if (costs := result.model_costs).requests:
+        lines.append(_costs(costs))
+    if (restored := result.restoration) is not None and not restored.exact:
+        verdict = "within" if restored.within else "BEYOND"
+        lines.append(
+            f"The TPS brought back the settings only; the plan optimised again differs by at most "
+            f"{restored.largest_difference_percent:.2g} %, {verdict} the tolerance of {restored.tolerance_percent:g} %."
+        )
+    if (decision := result.decision) is not None:
+        reason = f": {decision.reason}" if decision.reason else ""
+        lines.append(f"The reviewing person's word on the plan: {decision.verdict.value}{reason}.")
+    return tuple(lines)
+
+
+def _costs(costs: ModelCosts) -> str:
+    price = "no price known" if costs.cost_usd is None else f"{costs.cost_usd:.4f} USD"
+    return (
+        f"Language model: {counted(costs.requests, 'request')}, {costs.prompt_tokens} tokens read, "
+        f"{costs.answer_tokens} written ({costs.reasoning_tokens} of them reasoning), {costs.seconds:.0f} s, {price}."
+    )
