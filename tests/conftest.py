@@ -12,9 +12,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C work, also where the run was started in the background: shells make such a run ignore it."""
+    """Keep language models on this machine, and let Ctrl-C work where a run was started in the background too.
+
+    Shells make such a run ignore it.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ["BEAMWRIGHT_MODELS"] = "loopback"  # no test, and no command a test starts, can reach a real provider
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ LARGE = (130, 70, 20)
 class LargeBackend(ToyBackend):
     """A toy whose image takes several chunks."""
 
-    def image(self, patient: str) -> model.Volume:  # noqa: ARG002
+    def image(self, patient: str) -> model.Volume:
         grid = model.Grid(GRID.origin_mm, GRID.spacing_mm, LARGE)
         values = np.random.default_rng(1).uniform(-1000, 1000, LARGE[::-1]).astype(np.float32)
         return model.Volume(grid, values)

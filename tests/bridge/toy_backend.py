@@ -265,7 +265,7 @@ class ToyBackend:
         self._touch(plan)
         return self.objectives(plan)
 
-    def optimize(self, plan: str, spec: model.OptimizeSpec, monitor: Monitor) -> model.OptimizationResult:  # noqa: ARG002
+    def optimize(self, plan: str, spec: model.OptimizeSpec, monitor: Monitor) -> model.OptimizationResult:
         for step in range(1, self.optimize_steps + 1):
             if self.hold:
                 self.go_on.acquire(timeout=30)
@@ -281,7 +281,7 @@ class ToyBackend:
     def evaluate_objectives(self, plan: str) -> model.OptimizationResult:
         return self._result(plan, 0)
 
-    def calculate_dose(self, plan: str, grid_mm: float | None, monitor: Monitor) -> model.DoseResult:  # noqa: ARG002
+    def calculate_dose(self, plan: str, grid_mm: float | None, monitor: Monitor) -> model.DoseResult:
         monitor.report(model.Progress("calculating dose", 50.0))
         if self.hold:
             self.go_on.acquire(timeout=30)
