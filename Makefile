@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .tools/bin
 
-.PHONY: help demo test test-all check types lint imports proto-check proto fix bench accuracy repl clean
+.PHONY: help demo test test-all check types lint imports proto-check proto fix bench accuracy planners clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: .venv/.dev .peers/.installed  ## our engine and pyRadPlan on the same cas
 
 accuracy: .venv/.dev  ## doses and DVHs against other engines' and known ones; writes build/accuracy/index.html
 	$(BIN)/python -m tests.accuracy
+
+planners: .venv/.dev  ## every planner against scripted models, faults, equal budgets, traces; writes build/*.json
+	$(BIN)/python -m tests.planners
 
 clean:  ## remove what the targets above made
 	rm -rf .venv .tools .peers build runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

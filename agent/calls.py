@@ -10,20 +10,20 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from agent.trace import Event, Progressed, TpsCalled, Trace
+from agent.ledger import Ledger
+from agent.trace import Event, ModelSaid, Passing, Progressed, Tell, TpsCalled, Trace
 from bridge import errors, model
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-Listener = Callable[[Event | Progressed], None]
-
 
 class Calls:
     """Counts and traces calls; tells a listener of everything that happens."""
 
-    def __init__(self, trace: Trace, listener: Listener | None = None) -> None:
+    def __init__(self, trace: Trace, listener: Tell | None = None) -> None:
         self.count = 0
+        self.ledger = Ledger()
         self._trace = trace
         self._listener = listener
 
@@ -43,9 +43,11 @@ class Calls:
         finally:
             self.tell(TpsCalled(name, round(time.monotonic() - started, 3), outcome))
 
-    def tell(self, event: Event) -> None:
-        """Write an event to the trace and show it to the listener."""
-        self._trace.write(event)
+    def tell(self, event: Event | Passing) -> None:
+        """Write an event to the trace, unless it only passes by, and show it to the listener."""
+        if not isinstance(event, Progressed | ModelSaid):
+            self._trace.write(event)
+            self.ledger.note(event)
         if self._listener:
             self._listener(event)
 

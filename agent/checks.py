@@ -14,6 +14,8 @@ from itertools import pairwise
 from agent.observation import Limits, ObjectiveState, Observation
 from agent.proposal import Change, CheckFailure, Fault, Field, Proposal
 
+SMALL_PRIORITY = 10.0
+"""A step up from less than this is measured from here, so that an objective at 0 can come into play (own choice)."""
 _SLACK = 1e-5
 """Relative; so that a limit told with six digits (``:g``) may be answered."""
 
@@ -98,7 +100,7 @@ def step(state: ObjectiveState, field: Field, limits: Limits) -> tuple[float, fl
     now = getattr(state, field)
     if field == "priority":
         factor = limits.priority_factor_per_step
-        return now / factor, max(now * factor, factor)
+        return now / factor, max(now, SMALL_PRIORITY) * factor
     reach = now * limits.dose_step_percent / 100.0 if field == "dose_gy" else limits.volume_step_percent
     return now - reach, now + reach
 

@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from agent.command.exit_status import MEANING, ExitStatus
+from agent.proposal import Review
+from agent.settings import Output
 from bridge import INTENDED_USE
 from bridge.cli import app as bridge_app
 
@@ -28,7 +30,9 @@ app = typer.Typer(
 protocols_app = typer.Typer(
     help="Show the clinical protocols that come with beamwright.", invoke_without_command=True, no_args_is_help=False
 )
-trace_app = typer.Typer(help="Check the diary of a run.", no_args_is_help=True)
+trace_app = typer.Typer(help="Check, read, repeat and export the diary of a run.", no_args_is_help=True)
+_PLANNER, _PROMPT, _MODEL = "Planner", "What a language model is shown", "Language model"
+_BUDGET, _REVIEW = "Budget", "Review"
 
 
 def _version(wanted: bool) -> None:
@@ -65,13 +69,152 @@ def plan(
             "its own; for other patients it is chosen where only one fits."
         ),
     ] = None,
-    planner: Annotated[str, typer.Option(help="Who decides what to try next: rules.")] = "rules",
+    planner: Annotated[
+        str,
+        typer.Option(
+            help="Who decides what to try next: rules (a written-down routine), sage, zero-shot or m2m (language "
+            "models), random, bayes or static (baselines)."
+        ),
+    ] = "rules",
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Without it: a new one in ./runs.", file_okay=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Which patient of a built-in case to make.")] = None,
-    max_attempts: Annotated[int | None, typer.Option(min=1, help="Stop after this many attempts.")] = None,
-    max_seconds: Annotated[float | None, typer.Option(min=1, help="Start no new attempt after this time.")] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many attempts.", rich_help_panel=_BUDGET)
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option(min=1, help="Start no new attempt after this time.", rich_help_panel=_BUDGET)
+    ] = None,
+    max_tps_calls: Annotated[
+        int | None,
+        typer.Option(min=1, help="Start no new attempt after so many calls to the TPS.", rich_help_panel=_BUDGET),
+    ] = None,
+    stages: Annotated[
+        bool | None,
+        typer.Option(
+            "--stages/--first-stage",
+            help="Go on to the protocol's refinement once a plan is acceptable. Without either: sage does, others not.",
+            rich_help_panel=_PLANNER,
+        ),
+    ] = None,
+    actions: Annotated[
+        str | None,
+        typer.Option(
+            help="What the planner may turn: priorities, doses, parameters (hot-fraction protocols) or discrete (named "
+            "moves). Each planner has its own; any may have any.",
+            rich_help_panel=_PLANNER,
+        ),
+    ] = None,
+    planner_seed: Annotated[
+        int, typer.Option(min=0, help="Seed of random, bayes, a random start, and the model.", rich_help_panel=_PLANNER)
+    ] = 0,
+    random_start: Annotated[
+        bool,
+        typer.Option(
+            "--random-start",
+            help="Start from random parameters, drawn from the protocol's ranges by --planner-seed.",
+            rich_help_panel=_PLANNER,
+        ),
+    ] = False,
+    history: Annotated[
+        int | None,
+        typer.Option(min=0, help="Show the model at most so many earlier attempts.", rich_help_panel=_PROMPT),
+    ] = None,
+    priors: Annotated[
+        bool | None,
+        typer.Option(
+            "--priors/--no-priors",
+            help="Tell the model how this optimiser behaves; without, the TPS's hints are left out too.",
+            rich_help_panel=_PROMPT,
+        ),
+    ] = None,
+    hints: Annotated[
+        bool | None,
+        typer.Option("--hints/--no-hints", help="Tell the model what the TPS says of itself.", rich_help_panel=_PROMPT),
+    ] = None,
+    knowledge: Annotated[
+        bool | None,
+        typer.Option(
+            "--knowledge/--no-knowledge",
+            help="Tell the model where good parameters have been found.",
+            rich_help_panel=_PROMPT,
+        ),
+    ] = None,
+    tools: Annotated[
+        bool | None,
+        typer.Option(
+            "--tools/--no-tools", help="Let the model ask for trends, metrics and trials.", rich_help_panel=_PROMPT
+        ),
+    ] = None,
+    dvh_samples: Annotated[
+        int | None, typer.Option(min=0, help="Points of each DVH that the model is shown.", rich_help_panel=_PROMPT)
+    ] = None,
+    show_prompt: Annotated[
+        bool,
+        typer.Option(
+            "--show-prompt",
+            help="Print exactly what the model would be sent after the first attempt, and send nothing.",
+            rich_help_panel=_PROMPT,
+        ),
+    ] = False,
+    model: Annotated[
+        str,
+        typer.Option(
+            envvar="BEAMWRIGHT_MODEL",
+            help="Language model. Without it: the only one the server has.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "",
+    base_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BEAMWRIGHT_BASE_URL",
+            help="OpenAI-compatible address, e.g. http://localhost:11434/v1. Without it: OpenAI.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    key_variable: Annotated[
+        str,
+        typer.Option(help="Environment variable that holds the key; local servers need none.", rich_help_panel=_MODEL),
+    ] = "OPENAI_API_KEY",
+    temperature: Annotated[
+        float,
+        typer.Option(min=-1, max=2, help="Below 0: not sent, as some models refuse it.", rich_help_panel=_MODEL),
+    ] = 0.4,
+    top_k: Annotated[int | None, typer.Option(min=1, help="For servers that know it.", rich_help_panel=_MODEL)] = None,
+    max_answer_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer, reasoning included.", rich_help_panel=_MODEL)
+    ] = None,
+    model_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Longest wait for one answer.", rich_help_panel=_MODEL)
+    ] = 300.0,
+    model_retries: Annotated[
+        int, typer.Option(min=0, help="So often a failed request is repeated.", rich_help_panel=_MODEL)
+    ] = 4,
+    output: Annotated[
+        Output,
+        typer.Option(
+            help="How the answer's form is asked for: auto, json_schema, json_object or text.", rich_help_panel=_MODEL
+        ),
+    ] = "auto",
+    stream: Annotated[
+        bool, typer.Option("--stream/--no-stream", help="Show the model's words as they come.", rich_help_panel=_MODEL)
+    ] = True,
+    prices: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of prices, so that the run can tell what it cost.", dir_okay=False, rich_help_panel=_MODEL
+        ),
+    ] = None,
+    review: Annotated[
+        Review | None,
+        typer.Option(
+            help="What you decide on at the terminal: each (proposal, and the plan), final (the plan) or none. Without "
+            "it: each on a clinical server, none on a simulated one.",
+            rich_help_panel=_REVIEW,
+        ),
+    ] = None,
     endpoint: Annotated[
         str | None,
         typer.Option(metavar="HOST:PORT", help="Plan on this server. Without it, a simulated TPS is started."),
@@ -81,13 +224,19 @@ def plan(
     ] = None,
     commit: Annotated[
         bool,
-        typer.Option("--commit", help="Offer to save the plan on the server at the end; you are shown what and asked."),
+        typer.Option(
+            "--commit",
+            help="Offer to save the plan on the server at the end; you are shown what and asked.",
+            rich_help_panel=_REVIEW,
+        ),
     ] = False,
     open_report: Annotated[bool, typer.Option("--open", help="Show the report in the browser at the end.")] = False,
 ) -> None:
     """Plan a patient, and leave a folder with the report, the goals, the pictures and the whole trace."""
     from agent.command.cases import Request
     from agent.command.planning import plan_case
+    from agent.planners.catalogue import PlannerOptions
+    from agent.settings import ModelSettings
 
     request = Request(
         case=case,
@@ -97,6 +246,26 @@ def plan(
         seed=seed,
         max_attempts=max_attempts,
         max_seconds=max_seconds,
+        max_tps_calls=max_tps_calls,
+        options=PlannerOptions(actions, history, priors, hints, knowledge, tools, dvh_samples, planner_seed),
+        model=ModelSettings(
+            model=model,
+            base_url=base_url,
+            key_variable=key_variable,
+            temperature=None if temperature < 0 else temperature,
+            top_k=top_k,
+            seed=planner_seed,
+            max_answer_tokens=max_answer_tokens,
+            timeout_s=model_seconds,
+            retries=model_retries,
+            output=output,
+            stream=stream,
+        ),
+        prices=prices,
+        stages=stages,
+        random_start=random_start,
+        review=review,
+        show_prompt=show_prompt,
         endpoint=endpoint,
         token_file=token_file,
         commit=commit,
@@ -170,6 +339,54 @@ def verify_trace(
     with _refusals_shown():
         if not console.show_verification(*trace_intact(file)):
             raise typer.Exit(ExitStatus.FAILED)
+
+
+@trace_app.command("show")
+def show_trace(
+    run: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="A trace.jsonl, or the folder of a run.")],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file for the story. Without it: story.html beside the trace.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Every prompt and every word, not the first lines.")] = False,
+) -> None:
+    """Tell the story of a run: prompts, thoughts, tools, checks, decisions, changes, DVHs; writes a page of it too."""
+    from agent.command.tracing import show_run
+
+    with _refusals_shown():
+        raise typer.Exit(show_run(run, out, full=full))
+
+
+@trace_app.command("replay")
+def replay_trace(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")],
+    endpoint: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Server with the patient, for runs that were made on one."),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the access token of the server at --endpoint.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Run a session again from its trace and compare; models and people answer as recorded.
+
+    Exit status 1 where it differs.
+    """
+    from agent.command.tracing import replay_run
+
+    with _refusals_shown():
+        raise typer.Exit(replay_run(run, endpoint=endpoint, token_file=token_file))
+
+
+@trace_app.command("export")
+def export_trace(
+    run: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="A trace.jsonl, or the folder of a run.")],
+    csv: Annotated[Path, typer.Option("--csv", help="Folder for the tables.", file_okay=False)],
+) -> None:
+    """Write a run as CSV tables: goals, objectives, model calls, faults, decisions, coded sentences and numbers."""
+    from agent.command.tracing import export_run
+
+    with _refusals_shown():
+        raise typer.Exit(export_run(run, csv))
 
 
 @app.command()

@@ -7,7 +7,7 @@ comparison, and comparing two attempts is comparing two written-down scores. Val
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from agent.metrics import GoalText, Metric
@@ -16,6 +16,9 @@ from agent.records import GoalResult, GoalStatus, ReportedMetric
 from bridge import model
 
 _DECIMALS = 2
+_RANK_WEIGHTS = {1: 9.0, 2: 3.0, 3: 1.0}
+NOTICEABLE_PERCENT = 2.0
+"""A value counts as changed from this share of its limit on; less is the optimiser's own scatter (own choice)."""
 
 _WHY_NOT = {
     model.MetricStatus.NO_DOSE: "the plan has no dose",
@@ -54,9 +57,14 @@ class BoundGoal:
     acceptable: float | None
     source: str
     note: str = ""
+    ramp: tuple[float, float] | None = None
     group: int | None = None
     """Goals of one group (``one_of``): the best takes ``rank``, the others ``others_rank``."""
     others_rank: int | None = None
+
+
+PLAN_INDICES = ("CI", "GI", "R50", "HI")
+"""How metrics begin that are of the plan rather than of a structure."""
 
 
 def evaluate(goals: Sequence[BoundGoal], answers: Sequence[model.MetricResult | None]) -> tuple[GoalResult, ...]:
@@ -102,6 +110,16 @@ def score(goals: Sequence[GoalResult]) -> Score:
     return (*parts, *(round(_beyond(unmet(goals, rank)), 4) for rank in (1, 2, 3)))
 
 
+def badness(goals: Sequence[GoalResult]) -> float:
+    """One number for a search that needs one: 0 when all is met, and the smaller the better.
+
+    Every open goal counts 1 where acceptable and 2 where missed, and up to 1 more the further it is beyond its limit,
+    times 9, 3 or 1 by rank. So whatever brings one goal nearer lowers this and `score` alike; where goals pull against
+    each other, `score` decides rank by rank, and this weighs.
+    """
+    return sum(_RANK_WEIGHTS[goal.rank] * _openness(goal) for goal in unmet(goals, *_RANK_WEIGHTS))
+
+
 def same_but_for_details(one: Score, other: Score) -> bool:
     """Whether two scores differ by less than a goal, or a percent of one."""
     return one[:-3] == other[:-3]
@@ -118,9 +136,64 @@ def unmet(goals: Sequence[GoalResult], *ranks: int) -> tuple[GoalResult, ...]:
     return tuple(goal for goal in goals if goal.rank in ranks and goal.status in open_states)
 
 
+@dataclass(frozen=True)
+class Points:
+    """A plan's score on the criteria of a study."""
+
+    met: int
+    """One point for each goal met, none otherwise, as M2M counts (arXiv 2606.00922)."""
+    of: int
+    ramp: float
+    """Full points, and part of one between a full point and none, as ProKnow counts."""
+
+
+def points(goals: Sequence[GoalResult]) -> Points | None:
+    """The score over the goals that have a ramp; None where the protocol scores nothing."""
+    scored = [goal for goal in goals if goal.ramp is not None and goal.value is not None]
+    if not scored:
+        return None
+    met = sum(goal.status is GoalStatus.MET for goal in scored)
+    return Points(met, len(scored), round(sum(map(_on_ramp, scored)), 3))
+
+
+def lost(baseline: Sequence[GoalResult], goals: Sequence[GoalResult], targets: Collection[str]) -> tuple[str, ...]:
+    """What of the baseline's coverage and doses to organs got worse, one line each (SAGE, arXiv 2512.20586).
+
+    Worse is a lower status, or a value that came nearer to its limit from inside, or went further beyond it, by more
+    than `NOTICEABLE_PERCENT` of the limit. Hot spots of targets and plan indices are what a refinement trades; the
+    score judges them.
+    """
+    before = {describe(goal): goal for goal in baseline if goal.structure not in targets or goal.comparator == ">="}
+    pairs = ((before.get(describe(goal)), goal) for goal in goals if not goal.metric.startswith(PLAN_INDICES))
+    return tuple(_loss(old, new) for old, new in pairs if old is not None and _got_worse(old, new))
+
+
 def describe(goal: GoalResult) -> str:
     """``SpinalCord D0.03cc[Gy] <= 45``."""
     return f"{goal.structure} {goal.metric} {goal.comparator} {goal.limit:g}"
+
+
+def _on_ramp(goal: GoalResult) -> float:
+    if goal.ramp is None or goal.value is None:
+        return 0.0
+    full_at, none_at = goal.ramp
+    return min(1.0, max(0.0, (none_at - goal.value) / (none_at - full_at)))
+
+
+_WORST_LAST = (GoalStatus.MET, GoalStatus.ACCEPTABLE, GoalStatus.MISSED)
+
+
+def _got_worse(old: GoalResult, new: GoalResult) -> bool:
+    if old.value is None or new.value is None:
+        return False
+    if _WORST_LAST.index(new.status) > _WORST_LAST.index(old.status):
+        return True
+    rise = new.value - old.value if new.comparator == "<=" else old.value - new.value
+    return rise > NOTICEABLE_PERCENT / 100.0 * abs(new.limit)
+
+
+def _loss(old: GoalResult, new: GoalResult) -> str:
+    return f"{describe(new)} went from {old.value:.2f} ({old.status}) to {new.value:.2f} ({new.status})"
 
 
 def _missed(goals: Sequence[GoalResult], rank: int) -> list[float]:
@@ -132,6 +205,12 @@ def _missed(goals: Sequence[GoalResult], rank: int) -> list[float]:
 def _unmet(goals: Sequence[GoalResult], rank: int) -> list[float]:
     open_goals = unmet(goals, rank)
     return [len(open_goals), round(_beyond(open_goals), 2)]
+
+
+def _openness(goal: GoalResult) -> float:
+    """1 to 2 for an acceptable goal, 2 to 3 for a missed one."""
+    beyond = deviation(goal)
+    return (2.0 if goal.status is GoalStatus.MISSED else 1.0) + beyond / (1.0 + beyond)
 
 
 def _beyond(goals: Sequence[GoalResult]) -> float:
@@ -152,6 +231,7 @@ def _result(goal: BoundGoal, answer: model.MetricResult | None) -> GoalResult:
         acceptable=goal.acceptable,
         note=goal.note,
         source=goal.source,
+        ramp=goal.ramp,
     )
     if value is None:
         why = goal.metric.absent_because if answer is None else _WHY_NOT[answer.status]

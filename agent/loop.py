@@ -1,33 +1,39 @@
-"""The planning loop: observe, propose, check, apply, optimise, dose, normalise, evaluate, record; keep the best.
+"""The planning loop: observe, propose, check, review, apply, optimise, dose, evaluate, record; keep the best.
 
-    propose ─▶ check ─▶ apply ─▶ optimise ─▶ dose ─▶ normalise ─▶ evaluate ─▶ record ─▶ goals met, or budget spent?
-       ▲  repair │                                                                │ no
-       └─────────┴────────────────────────── observation ◀────────────────────────┘      at the end: restore the best
+    propose ─▶ check ─▶ review ─▶ change ─▶ carry out ─▶ evaluate ─▶ record ─▶ goals met, or budget spent?
+       ▲ repair  │  reject │                                                    │ no
+       └─────────┴─────────┴──────────────── observation ◀──────────────────────┘   at the end: restore the best
 
 The one idea: the loop knows nothing of planning and the planner nothing of the TPS. A planner sees an `Observation` and
 answers with a `Proposal`; everything reaches the TPS through the contract's client; the plan left behind is the best
-attempt, restored and measured again, never simply the last.
+attempt, restored and measured again, never simply the last. A protocol's later stages refine: there an attempt that
+makes anything worse than the plan the stage began with is never kept.
 """
 
 from __future__ import annotations
 
+import math
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
+from types import MappingProxyType
+from typing import Any
 
 from agent import goals as goal_rules
-from agent.calls import Calls, Listener
+from agent.calls import Calls
 from agent.checks import apply, check
 from agent.conflicts import find_conflicts
-from agent.measuring import Measuring, RunError, dose_changes, largest_difference_percent
-from agent.observation import ObjectiveState, Observation, Step
+from agent.driver import Driver, Outcome
+from agent.measuring import RunError
+from agent.observation import ObjectiveState, Observation, Remark, Step
 from agent.planners import Planner
-from agent.preparation import Prepared, prepare, with_values
-from agent.proposal import Change, CheckFailure, Proposal
+from agent.preparation import BoundStage, Prepared, prepare, with_values
+from agent.proposal import Change, CheckFailure, Decision, Proposal, Review, Verdict
 from agent.protocols import LoadedProtocol
-from agent.records import Attempt, Conflict, DoseChange, RunResult
+from agent.records import Attempt, Conflict, GoalResult, Restoration, RunResult
+from agent.review import Reviewer, Sheet, edited, judge, plan_sheet, proposal_sheet, remark
 from agent.trace import (
     Applied,
     Checked,
@@ -36,23 +42,27 @@ from agent.trace import (
     Ended,
     Evaluated,
     Failed,
-    Optimised,
     PlanPrepared,
     Proposed,
     Restored,
+    Reviewed,
     RunStarted,
+    StageBegan,
+    Tell,
     Trace,
 )
 from agent.wording import counted
 from bridge import SPEC_VERSION, model
 from bridge.client import Client, Session
 
-__all__ = ["Budget", "RunError", "run"]
+__all__ = ["MAX_REPAIRS", "STOPPED", "Budget", "Options", "RunError", "run"]
 
 MAX_REPAIRS = 3
 """How often a planner may repair a proposal that fails the checks, before the run ends with the best attempt."""
-EXACT_PERCENT = 1e-3
-"""A metric after a FULL restore differs from the recorded one by less than this."""
+FIRST_STAGE_SHARE = 2 / 3
+"""Of the attempts, where a refinement is to follow."""
+STOPPED = "Stopped by the reviewer"
+"""How the stop reason begins when the reviewing person ended the run."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,21 @@ class Budget:
     tps_calls: int | None = None
 
 
+@dataclass(frozen=True)
+class Options:
+    """What else a run may be told."""
+
+    budget: Budget = Budget()
+    stages: bool = False
+    """Go on to the protocol's later stages once a plan is acceptable."""
+    start_seed: int | None = None
+    """Draw the first parameters from the protocol's ranges for random starts."""
+    review: Review = "none"
+    """``each``: a person decides on every proposal and on the plan; ``final``: on the plan."""
+    case_seed: int | None = None
+    """Written into the records: which patient of a built-in case this is."""
+
+
 def run(
     client: Client,
     session: Session,
@@ -72,9 +97,9 @@ def run(
     planner: Planner,
     *,
     trace: Trace,
-    budget: Budget = Budget(),
-    seed: int | None = None,
-    on_event: Listener | None = None,
+    options: Options = Options(),
+    reviewer: Reviewer | None = None,
+    on_event: Tell | None = None,
 ) -> RunResult:
     """Plan one patient, and leave the best attempt as the session's uncommitted working plan.
 
@@ -86,10 +111,10 @@ def run(
         The patient's resource name.
     trace
         Open and empty; the caller closes it.
-    seed
-        Written into the records: which patient of a built-in case this is.
+    reviewer
+        Who decides, where ``options.review`` asks for it.
     on_event
-        Told of every event of the trace, and of progress inside operations.
+        Told of every event of the trace, of progress inside operations, and of a model's streamed words.
 
     Raises
     ------
@@ -100,39 +125,87 @@ def run(
     bridge.errors.BridgeError
         What the server answered; the trace holds it too.
     """
+    if options.review != "none" and reviewer is None:
+        raise ValueError(f"review {options.review!r} needs a reviewer.")
     call = Calls(trace, on_event)
     started = time.monotonic()
     try:
         server = call(client.server_info)
         patient = next(found for found in call(client.patients) if found.name == case)
-        limits = {"attempts": budget.attempts, "seconds": budget.seconds, "tps_calls": budget.tps_calls}
+        arm = {
+            **planner.arm, "stages": options.stages, "review": options.review,
+            "start": "nominal" if options.start_seed is None else f"random, seed {options.start_seed}",
+        }  # fmt: skip
         versions = {**_versions(), "protocol_sha256": protocol.sha256}
-        call.tell(RunStarted(case, protocol.protocol.id, protocol.file, planner.name, seed, limits, versions, server))
-        prepared = prepare(call, session, case, protocol.protocol, server)
-        going = _Run(call, session, server, prepared, planner, budget, started)
+        call.tell(
+            RunStarted(
+                case, protocol.protocol.id, protocol.file, planner.name, options.case_seed, _limits(options.budget),
+                versions, server, protocol.text, arm,
+            )
+        )  # fmt: skip
+        prepared = prepare(call, session, case, protocol.protocol, server, options.start_seed)
+        driver = Driver(call, session, server, prepared)
+        going = _Run(call, session, server, prepared, driver, planner, options, reviewer, started)
         stop_reason = going.go()
         return RunResult(
             case=case,
             protocol=protocol.protocol.id,
             planner=planner.name,
-            seed=seed,
+            seed=options.case_seed,
             attempts=tuple(going.attempts),
             best=going.best,
             stop_reason=stop_reason,
             conflicts=going.conflicts,
             seconds=time.monotonic() - started,
             tps_calls=call.count,
-            plan=going.restored,
+            plan=going.left,
             beams=going.beams,
             structures=prepared.structures,
             findings=patient.findings,
             server=server,
             versions=versions,
             notes=(*_prescription_note(patient), *prepared.notes),
+            arm=arm,
+            format_errors=dict(call.ledger.format_errors),
+            model_costs=call.ledger.model,
+            restoration=going.restoration,
+            decision=going.decision,
         )
     except (Exception, KeyboardInterrupt) as error:
         call.tell(Failed(type(error).__name__, str(error)))
         raise
+
+
+def first_observations(
+    client: Client, session: Session, case: str, protocol: LoadedProtocol, *, trace: Trace, stages: bool = False
+) -> tuple[Observation, ...]:
+    """What a planner would be shown after the first attempt: in the first stage, and in each that follows.
+
+    The plan that was made for it is left in the session, uncommitted.
+    """
+    call = Calls(trace)
+    server = call(client.server_info)
+    prepared = prepare(call, session, case, protocol.protocol, server)
+    driver = Driver(call, session, server, prepared)
+    options = Options(stages=stages)
+    going = _Run(call, session, server, prepared, driver, _Silent(), options, None, time.monotonic())
+    going.begin()
+    going.attempt(Proposal("The protocol's own objectives."))
+    shown = [going.observation()]
+    for stage in going.stages[1:]:
+        going.refine(stage)
+        shown.append(going.observation())
+    return tuple(shown)
+
+
+class _Silent:
+    """Stands where a planner would, and proposes nothing."""
+
+    name = "none"
+    arm: Mapping[str, Any] = MappingProxyType({})
+
+    def propose(self, observation: Observation, tell: Tell) -> Proposal:  # noqa: ARG002
+        return Proposal("Nothing was asked.", stop=True)
 
 
 @dataclass
@@ -143,167 +216,248 @@ class _Run:
     session: Session
     server: model.ServerInfo
     prepared: Prepared
+    driver: Driver
     planner: Planner
-    budget: Budget
+    options: Options
+    reviewer: Reviewer | None
     started: float
     attempts: list[Attempt] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     """The attempts again, as planners see them."""
     best: int = 0
+    baseline: int | None = None
+    """In a later stage: the attempt that none may be worse than."""
+    remarks: list[Remark] = field(default_factory=list)
     conflicts: tuple[Conflict, ...] = ()
+    restoration: Restoration | None = None
+    decision: Decision | None = None
+    """Of the reviewing person, on the plan."""
 
     def __post_init__(self) -> None:
-        self.plan = self.prepared.plan.name
-        self.restored, self.beams = self.prepared.plan, self.prepared.beams
-        self.measuring = Measuring(self.call, self.session, self.prepared)
-        self.server_names: dict[str, str] = {}
-        """Our name of an objective -> the server's."""
+        self.left, self.beams = self.prepared.plan, self.prepared.beams
+        self.stages = self.prepared.stages if self.options.stages else self.prepared.stages[:1]
+        self.stage = self.stages[0]
 
     def go(self) -> str:
         """The whole run; answers why it stopped."""
-        self.set_objectives()
-        proposal = Proposal("The protocol's own objectives.")
-        while True:
-            self.attempt(proposal)
-            if reason := self.finished():
+        self.begin()
+        reason = self.plan_stage(Proposal("The protocol's own objectives."))
+        for stage in self.stages[1:]:
+            if not self.may_refine(reason):
                 break
-            proposal = self.next_proposal()
-            if proposal.stop:
-                reason = proposal.rationale
-                break
+            self.refine(stage)
+            reason = self.plan_stage()
         self.restore_best()
         self.conflicts = find_conflicts(self.observation())
         self.call.tell(ConflictsFound(self.conflicts))
-        self.call.tell(Ended(self.best, reason, round(time.monotonic() - self.started, 3), self.call.count))
+        self.review_plan()
+        seconds, ledger = round(time.monotonic() - self.started, 3), self.call.ledger
+        self.call.tell(Ended(self.best, reason, seconds, self.call.count, dict(ledger.format_errors), ledger.model))
         return reason
 
-    def set_objectives(self) -> None:
+    def begin(self) -> None:
         """Give the prepared plan the protocol's objectives."""
-        states, prepared = self.prepared.objectives, self.prepared
-        if prepared.plan.normalization is not None:
-            self.call(self.session.set_normalization, self.plan, None)
-        stored = self.call(self.session.replace_objectives, self.plan, [prepared.spec(state) for state in states])
-        self.name_objectives(states, stored)
+        prepared = self.prepared
+        stored = self.driver.begin()
         self.call.tell(
             PlanPrepared(
-                self.plan, prepared.origin, prepared.plan.prescription, prepared.labels, prepared.beams,
-                tuple(stored), prepared.notes,
+                self.driver.plan, prepared.origin, prepared.plan.prescription, prepared.labels,
+                prepared.told_as, prepared.beams, stored, prepared.objectives, prepared.notes,
             )
         )  # fmt: skip
 
+    def plan_stage(self, proposal: Proposal | None = None) -> str:
+        """Attempt after attempt, until the stage's goals are met or its budget is spent; answers which."""
+        while True:
+            if proposal is not None:
+                self.attempt(proposal)
+            if reason := self.finished():
+                return reason
+            proposal = self.next_proposal()
+            if proposal.stop:
+                return proposal.rationale
+
+    def may_refine(self, reason: str) -> bool:
+        """Only an acceptable plan is refined, and nothing goes on that a person stopped."""
+        goals = self.step(self.best).goals
+        missed = [goal for goal in goal_rules.unmet(goals, 1, 2) if goal.status == "missed"]
+        return not missed and not reason.startswith(STOPPED) and len(self.attempts) < self.options.budget.attempts
+
+    def refine(self, stage: BoundStage) -> None:
+        """Begin a later stage from the best plan so far, judged by the stage's own goals."""
+        self.stage, self.baseline = stage, self.best
+        best = self.step(self.best)
+        released = tuple(self.released(state) for state in best.objectives)
+        self.driver.go_back(self.attempts[self.best - 1].snapshot, best.objectives)
+        goals = self.driver.measured(stage.goals)
+        self.steps[self.best - 1] = replace(best, goals=goals, objectives=released, score=goal_rules.score(goals))
+        self.attempts[self.best - 1] = replace(self.attempts[self.best - 1], goals=goals)
+        self.call.tell(StageBegan(stage.id, self.best, goals))
+
+    def released(self, state: ObjectiveState) -> ObjectiveState:
+        """An objective that the agent may change from this stage on."""
+        if state.name not in self.stage.released or state.may_change:
+            return state
+        fields = next(s.may_change for s in self.prepared.objectives if s.may_change)
+        return replace(state, may_change=fields)
+
     def attempt(self, proposal: Proposal) -> None:
-        """Apply, optimise, dose, normalise, evaluate, record."""
+        """Apply, carry out, record."""
         started, calls_before, number = time.monotonic(), self.call.count, len(self.attempts) + 1
-        objectives = self.apply(number, proposal)
-        optimisation = self.optimise(number)
-        sequencing = self.calculate(optimisation.dose)
-        normalization_percent = self.measuring.normalise()
-        goals, reported = self.measuring.goals()
-        dvhs = self.measuring.dvhs()
-        dose = self.call(self.session.plan, self.plan).dose
-        snapshot = self.call(self.session.create_snapshot, self.plan, f"attempt {number}").name
-        stored = tuple(self.call(self.session.objectives, self.plan))
-        score = goal_rules.score(goals)
-        kept = not self.steps or score < self.step(self.best).score
+        changes = self.readable(proposal)
+        objectives = self.apply(number, proposal, changes)
+        outcome = self.driver.carry_out(number, self.stage.goals)
+        lost = self.lost(outcome.goals)
+        score = goal_rules.score(outcome.goals)
+        kept = not self.steps or (not lost and score < self.step(self.best).score)
         self.attempts.append(
             Attempt(
                 number=number,
                 rationale=proposal.rationale,
-                changes=self.readable(proposal),
-                objectives=stored,
-                goals=goals,
-                dvhs=dvhs,
-                dose=dose,
-                iterations=optimisation.iterations,
-                total_value=optimisation.total_value,
+                changes=changes,
+                objectives=outcome.stored,
+                goals=outcome.goals,
+                dvhs=outcome.dvhs,
+                dose=outcome.dose,
+                iterations=outcome.iterations,
+                total_value=outcome.total_value,
                 seconds=time.monotonic() - started,
                 tps_calls=self.call.count - calls_before,
-                snapshot=snapshot,
+                snapshot=outcome.snapshot,
                 kept=kept,
-                normalization_percent=normalization_percent,
-                reported=reported,
-                sequencing=sequencing,
+                normalization_percent=outcome.normalization_percent,
+                reported=outcome.reported,
+                sequencing=outcome.sequencing,
+                stage=self.stage.id,
+                lost=lost,
+                is_trial=proposal.is_trial,
             )
         )
+        states = with_values(objectives, outcome.losses)
         self.steps.append(
             Step(
-                number, proposal.start_from, proposal.changes, goals,
-                with_values(objectives, self.losses(optimisation)), score, kept, normalization_percent,
+                number, proposal.start_from, proposal.changes, outcome.goals, states, score, kept,
+                outcome.normalization_percent, proposal.rationale, self.stage.id, lost, proposal.is_trial,
             )
         )  # fmt: skip
-        self.call.tell(Evaluated(number, goals, reported, sequencing, normalization_percent, dose, score, snapshot))
-        self.decide(number, kept)
+        self.record(number, outcome, states, score, lost)
+        self.decide(number, kept, lost)
 
-    def apply(self, number: int, proposal: Proposal) -> tuple[ObjectiveState, ...]:
+    def lost(self, goals: tuple[GoalResult, ...]) -> tuple[str, ...]:
+        """What became worse than the plan that a refinement began with; nothing in the first stage."""
+        if self.baseline is None:
+            return ()
+        return goal_rules.lost(self.step(self.baseline).goals, goals, self.prepared.prescriptions_gy)
+
+    def apply(self, number: int, proposal: Proposal, changes: tuple[str, ...]) -> tuple[ObjectiveState, ...]:
         """Go back to the attempt the proposal starts from, and change the objectives there."""
         if not self.steps:
             return self.prepared.objectives
         base = self.base(proposal)
-        if base is not self.steps[-1]:
-            self.call(self.session.restore_snapshot, self.attempts[base.number - 1].snapshot)
-            self.name_objectives(base.objectives, self.call(self.session.objectives, self.plan))
+        if base is not self.steps[-1] or self.baseline == base.number:
+            self.driver.go_back(self.attempts[base.number - 1].snapshot, base.objectives)
         after = apply(proposal.changes, base.objectives)
-        for before, state in zip(base.objectives, after, strict=True):
-            if state == before:
-                continue
-            if state == replace(before, priority=state.priority):
-                self.call(self.session.set_priority, self.server_names[state.name], state.priority)
-            else:
-                self.call(self.session.update_objective, self.server_names[state.name], self.prepared.spec(state))
-        plan = self.call(self.session.set_normalization, self.plan, None)
-        self.call.tell(Applied(number, self.readable(proposal), plan.etag))
+        self.call.tell(Applied(number, changes, self.driver.change(base.objectives, after)))
         return after
 
-    def optimise(self, number: int) -> model.OptimizationResult:
-        warm = number > 1 and "optimize.warm-start" in self.server.capabilities
-        spec = model.OptimizeSpec(start=model.StartPoint.WARM if warm else model.StartPoint.COLD)
-        result = self.call(self.session.optimize, self.plan, spec, on_progress=self.call.progress("optimize"))
-        self.call.tell(Optimised(number, result))
-        return result
+    def record(
+        self,
+        number: int,
+        outcome: Outcome,
+        states: tuple[ObjectiveState, ...],
+        score: tuple[float, ...],
+        lost: tuple[str, ...],
+    ) -> None:
+        self.call.tell(
+            Evaluated(
+                number, outcome.goals, outcome.reported, outcome.sequencing, outcome.normalization_percent,
+                outcome.dose, score, outcome.snapshot, states, self.stage.id, lost,
+            )
+        )  # fmt: skip
 
-    def calculate(self, ideal: model.DoseInfo) -> tuple[DoseChange, ...]:
-        """Calculate the dose that is judged; answers what sequencing made of the optimiser's, where both are shown."""
-        sequenced = self.server.capabilities.get("sequencing") == "SEPARATE"
-        compared = sequenced and ideal.kind is model.DoseKind.INTERMEDIATE
-        before = self.measuring.key_doses(ideal) if compared else {}
-        dose = self.call(self.session.calculate_dose, self.plan, on_progress=self.call.progress("calculate_dose")).dose
-        if not compared or dose.kind is not model.DoseKind.FINAL:
-            return ()
-        return dose_changes(before, self.measuring.key_doses(dose))
-
-    def decide(self, number: int, kept: bool) -> None:
+    def decide(self, number: int, kept: bool, lost: tuple[str, ...]) -> None:
         if kept:
             self.best = number
         reason = "better than every attempt before" if kept else f"not better than attempt {self.best}"
+        if lost:
+            reason = f"worse than attempt {self.baseline}: {'; '.join(lost)}"
         self.call.tell(Decided(number, kept, self.best, reason))
 
     def finished(self) -> str:
-        """Why the run ends here; empty when it goes on."""
-        seconds, budget = time.monotonic() - self.started, self.budget
-        if not goal_rules.unmet(self.steps[-1].goals, 1, 2, 3):
+        """Why the stage ends here; empty when it goes on."""
+        seconds, budget = time.monotonic() - self.started, self.options.budget
+        if not goal_rules.unmet(self.step(self.best).goals, 1, 2, 3):
             return "Every goal that can be evaluated is met."
-        if len(self.attempts) >= budget.attempts:
-            return f"The budget of {counted(budget.attempts, 'attempt')} is spent."
+        if len(self.attempts) >= self.attempts_allowed:
+            return f"The budget of {counted(self.attempts_allowed, 'attempt')} is spent."
         if budget.tps_calls is not None and self.call.count >= budget.tps_calls:
             return f"The budget of {counted(budget.tps_calls, 'TPS call')} is spent."
         if budget.seconds is not None and seconds >= budget.seconds:
             return f"The budget of {budget.seconds:g} s is spent."
         return ""
 
+    @property
+    def attempts_allowed(self) -> int:
+        """Up to the end of this stage."""
+        attempts = self.options.budget.attempts
+        return attempts if self.stage is self.stages[-1] else math.ceil(attempts * FIRST_STAGE_SHARE)
+
     def next_proposal(self) -> Proposal:
-        """Ask the planner; let it repair what the checks refuse."""
+        """Ask the planner; let it repair what the checks refuse, and hear why a person turned it down."""
         failures: tuple[CheckFailure, ...] = ()
-        for _ in range(1 + MAX_REPAIRS):
+        repairs = 0
+        while repairs <= MAX_REPAIRS:
             observation = self.observation(failures)
-            proposal = self.planner.propose(observation)
-            number = len(self.attempts) + 1
-            self.call.tell(Proposed(number, proposal))
-            failures = check(proposal, observation)
-            self.call.tell(Checked(number, failures))
-            if not failures:
-                return proposal
+            proposal = self.planner.propose(observation, self.call.tell)
+            failures = self.checked(proposal, observation)
+            if failures:
+                repairs += 1
+            elif (reviewed := self.reviewed(proposal, observation)) is not None:
+                return reviewed
         why = f"The planner's proposal was refused {1 + MAX_REPAIRS} times, last: {'; '.join(map(str, failures))}"
         return Proposal(why, stop=True)
+
+    def checked(self, proposal: Proposal, observation: Observation) -> tuple[CheckFailure, ...]:
+        number = len(self.attempts) + 1
+        self.call.tell(Proposed(number, proposal))
+        failures = check(proposal, observation)
+        self.call.tell(Checked(number, failures))
+        return failures
+
+    def reviewed(self, proposal: Proposal, observation: Observation) -> Proposal | None:
+        """The proposal as the person lets it pass; None where it was turned down, with the reason remembered."""
+        if self.options.review != "each" or proposal.stop:
+            return proposal
+        sheet = proposal_sheet(proposal, observation)
+        problems: tuple[CheckFailure, ...] = ()
+        while True:
+            decision = self.ask(sheet, problems)
+            if decision.verdict is Verdict.STOP:
+                return Proposal(f"{STOPPED}. {decision.reason}".strip(), stop=True)
+            if decision.verdict is Verdict.REJECT:
+                self.remarks.append(remark(sheet, decision))
+                return None
+            if decision.verdict is Verdict.ACCEPT:
+                return proposal
+            changed = edited(proposal, decision)
+            problems = self.checked(changed, observation)
+            if not problems:
+                return changed
+
+    def review_plan(self) -> None:
+        """Show the best plan and hear what the person says of it."""
+        if self.options.review == "none":
+            return
+        digest = self.call(self.session.pending_changes).digest
+        self.decision = self.ask(plan_sheet(self.steps[0], self.step(self.best), self.left.etag, digest))
+
+    def ask(self, sheet: Sheet, problems: tuple[CheckFailure, ...] = ()) -> Decision:
+        if self.reviewer is None:
+            raise RunError("a review was asked for, and there is nobody to ask.")
+        decision = self.reviewer.decide(sheet, problems)
+        judge(decision, sheet)
+        self.call.tell(Reviewed(sheet.attempt, sheet.kind, decision))
+        return decision
 
     def observation(self, rejected: tuple[CheckFailure, ...] = ()) -> Observation:
         prepared = self.prepared
@@ -318,50 +472,27 @@ class _Run:
             volumes_cc=prepared.volumes_cc,
             dvhs=self.attempts[-1].dvhs,
             hints=self.server.hints,
-            attempts_left=self.budget.attempts - len(self.attempts),
+            attempts_left=self.attempts_allowed - len(self.attempts),
+            task=prepared.task,
+            stage=self.stage.id,
+            baseline=self.baseline,
+            labels=prepared.told_as,
+            knowledge=prepared.knowledge,
+            fixed_set=prepared.fixed_set,
+            remarks=tuple(self.remarks),
             rejected=rejected,
         )
 
     def restore_best(self) -> None:
-        """Bring the best attempt back and measure it again.
-
-        Where the TPS can only bring back the configuration, the plan is optimised again, and what comes out then is
-        what is reported.
-        """
+        """Bring the best attempt back and measure it again."""
         best = self.attempts[self.best - 1]
-        self.call(self.session.restore_snapshot, best.snapshot)
-        exact = self.server.capabilities.get("snapshot.restore") == "FULL"
-        if not exact:
-            self.call(self.session.set_normalization, self.plan, None)
-            self.optimise(best.number)
-            self.call(self.session.calculate_dose, self.plan, on_progress=self.call.progress("calculate_dose"))
-            self.measuring.normalise()
-        goals, reported = self.measuring.goals()
-        difference = largest_difference_percent(best.goals, goals)
-        if exact and difference > EXACT_PERCENT:
-            raise RunError(
-                f"attempt {best.number} was restored from {best.snapshot!r}, but its metrics differ by "
-                f"{difference:.3g} % from those recorded; the plan left behind is not the one reported."
-            )
-        self.restored = self.call(self.session.plan, self.plan)
-        self.beams = self.call(self.session.beams, self.plan)
-        if not exact:
-            measured = replace(
-                best, goals=goals, reported=reported, dvhs=self.measuring.dvhs(), dose=self.restored.dose
-            )
-            self.attempts[self.best - 1] = measured
-            self.steps[self.best - 1] = replace(self.step(self.best), goals=goals, score=goal_rules.score(goals))
-        self.call.tell(Restored(best.number, best.snapshot, exact, difference))
-
-    def name_objectives(self, states: Sequence[ObjectiveState], stored: Sequence[model.Objective]) -> None:
-        """Remember the server's names; both lists are in the order in which we set them."""
-        self.server_names = {state.name: objective.name for state, objective in zip(states, stored, strict=True)}
-
-    def losses(self, result: model.OptimizationResult) -> dict[str, float]:
-        """Weighted loss by our objective name; empty where the TPS does not tell them apart."""
-        if result.granularity is not model.ValueGranularity.PER_OBJECTIVE:
-            return {}
-        return {ours: result.values[theirs] for ours, theirs in self.server_names.items() if theirs in result.values}
+        restored, self.restoration = self.driver.bring_back(best, self.stage.goals)
+        if restored is not best:
+            self.attempts[self.best - 1] = restored
+            score = goal_rules.score(restored.goals)
+            self.steps[self.best - 1] = replace(self.step(self.best), goals=restored.goals, score=score)
+        self.left, self.beams = self.driver.present()
+        self.call.tell(Restored(best.number, best.snapshot, self.restoration))
 
     def readable(self, proposal: Proposal) -> tuple[str, ...]:
         """The changes as a person reads them: ``Core upper: priority 50 → 125. Core D10%[Gy] <= 25 is at 30.00.``"""
@@ -372,8 +503,8 @@ class _Run:
 
     def base(self, proposal: Proposal) -> Step:
         """The attempt whose objectives a proposal changes."""
-        number = len(self.attempts) if proposal.start_from is None else proposal.start_from
-        return self.step(number)
+        shown = len(self.attempts) if self.baseline is None else self.best
+        return self.step(shown if proposal.start_from is None else proposal.start_from)
 
     def step(self, number: int) -> Step:
         return self.steps[number - 1]
@@ -381,7 +512,13 @@ class _Run:
 
 def _readable(change: Change, before: ObjectiveState) -> str:
     word = change.field.removesuffix("_gy").removesuffix("_percent")
-    return f"{change.objective}: {word} {getattr(before, change.field):.4g} → {change.value:.4g}. {change.reason}"
+    return (
+        f"{change.objective}: {word} {getattr(before, change.field):.4g} → {change.value:.4g}. {change.reason}".strip()
+    )
+
+
+def _limits(budget: Budget) -> Mapping[str, float | None]:
+    return {"attempts": budget.attempts, "seconds": budget.seconds, "tps_calls": budget.tps_calls}
 
 
 def _prescription_note(patient: model.Patient) -> tuple[str, ...]:

@@ -6,10 +6,11 @@ a restore are the same few calls.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent import goals as goal_rules
 from agent.calls import Calls
+from agent.goals import BoundGoal
 from agent.preparation import Prepared
 from agent.records import DoseChange, GoalResult, ReportedMetric
 from bridge import model
@@ -54,16 +55,16 @@ class Measuring:
         found = {f"{target} D95%": answer.value for target, answer in zip(targets, answers, strict=True)}
         return {what: gy for what, gy in {**found, "hottest point": dose.max_gy}.items() if gy is not None}
 
-    def goals(self) -> tuple[tuple[GoalResult, ...], tuple[ReportedMetric, ...]]:
-        """Every goal and reported metric, in one call."""
-        bound = [goal.metric for goal in self._prepared.goals] + list(self._prepared.reported)
+    def goals(self, goals: Sequence[BoundGoal]) -> tuple[tuple[GoalResult, ...], tuple[ReportedMetric, ...]]:
+        """Every goal given, and every reported metric, in one call."""
+        bound = [goal.metric for goal in goals] + list(self._prepared.reported)
         queries = [metric.query for metric in bound]
         asked = [query for query in queries if query is not None]
         results = iter(self._call(self._session.evaluate, self._plan, asked))
         answers = [None if query is None else next(results) for query in queries]
-        count = len(self._prepared.goals)
+        count = len(goals)
         return (
-            goal_rules.evaluate(self._prepared.goals, answers[:count]),
+            goal_rules.evaluate(goals, answers[:count]),
             goal_rules.report(self._prepared.reported, answers[count:]),
         )
 

@@ -1,11 +1,13 @@
 """Frozen dataclasses as plain JSON values, and back again.
 
 The one idea: the type annotations are the schema. Enums travel by name, times as ISO 8601, arrays as lists, and a
-dataclass that is one of several a field may hold says which one under ``"type"``. Used for the files of a run folder.
+dataclass that is one of several a field may hold says which one under ``"type"`` (one with a field ``type`` of its own
+cannot, so it is never one of several). Used for the files of a run folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -45,8 +47,12 @@ def to_plain(value: object) -> Any:
 def from_plain(kind: Any, plain: Any) -> Any:
     """The value of type ``kind`` that `to_plain` wrote; a `ValueError` names what does not fit."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return plain
     if origin in (typing.Union, types.UnionType):
         return _one_of(arguments, plain)
+    if origin is typing.Literal:
+        return _literal(arguments, plain)
     if origin is np.ndarray:
         return np.asarray(plain, dtype=np.float64)
     if origin is tuple:
@@ -77,7 +83,16 @@ def _one_of(kinds: tuple[Any, ...], plain: Any) -> Any:
     simple = [kind for kind in kinds if kind is not types.NoneType and not dataclasses.is_dataclass(kind)]
     if len(simple) == 1:
         return from_plain(simple[0], plain)
+    for kind in simple:
+        with contextlib.suppress(ValueError):
+            return from_plain(kind, plain)
     raise ValueError(f"expected one of {kinds!r}, found {plain!r}.")
+
+
+def _literal(allowed: tuple[Any, ...], plain: Any) -> Any:
+    if plain not in allowed:
+        raise ValueError(f"expected one of {allowed!r}, found {plain!r}.")
+    return plain
 
 
 def _tuple(kinds: tuple[Any, ...], plain: Any) -> tuple[Any, ...]:
@@ -87,13 +102,14 @@ def _tuple(kinds: tuple[Any, ...], plain: Any) -> tuple[Any, ...]:
 
 
 def _dataclass(kind: Any, plain: Any) -> Any:
-    if not isinstance(plain, dict) or plain.get("type") != kind.__name__:
-        raise ValueError(f"expected {kind.__name__}, found {plain!r:.80}.")
     hints = _hints(kind)
-    unknown = plain.keys() - hints.keys() - {"type"}
-    if unknown:
+    tagged = "type" not in hints
+    if not isinstance(plain, dict) or (tagged and plain.get("type") != kind.__name__):
+        raise ValueError(f"expected {kind.__name__}, found {plain!r:.80}.")
+    fields = {name: item for name, item in plain.items() if not (tagged and name == "type")}
+    if unknown := fields.keys() - hints.keys():
         raise ValueError(f"{kind.__name__} has no {sorted(unknown)}; it has {sorted(hints)}.")
-    return kind(**{name: from_plain(hints[name], item) for name, item in plain.items() if name != "type"})
+    return kind(**{name: from_plain(hints[name], item) for name, item in fields.items()})
 
 
 def _enum(kind: type[Enum], plain: Any) -> Enum:

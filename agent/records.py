@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
+from agent.proposal import Decision
 from bridge import INTENDED_USE, model
 
 
@@ -41,6 +43,8 @@ class GoalResult:
     """Why it could not be evaluated, or what to know about the value (overlap, cut by the scan)."""
     source: str = ""
     """Where the limit comes from."""
+    ramp: tuple[float, float] | None = None
+    """Scored goals: a full point at the first value, none at the second, linear between."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,41 @@ class Attempt:
     reported: tuple[ReportedMetric, ...] = ()
     sequencing: tuple[DoseChange, ...] = ()
     """What the dose lost and gained between optimiser and control points; empty where the TPS does not show both."""
+    stage: str = ""
+    """Id of the protocol's stage; empty in the first."""
+    lost: tuple[str, ...] = ()
+    """Refinement: what became worse than the plan it began with; such an attempt is never kept."""
+    is_trial: bool = False
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """How the best attempt came back at the end."""
+
+    exact: bool
+    """The TPS brought back the dose itself; False: only the configuration, and the plan was optimised again."""
+    largest_difference_percent: float
+    """Of any goal's value from the recorded one, in percent of it (of 1 where that is smaller)."""
+    tolerance_percent: float
+
+    @property
+    def within(self) -> bool:
+        return self.largest_difference_percent <= self.tolerance_percent
+
+
+@dataclass(frozen=True)
+class ModelCosts:
+    """What the language model cost in one run."""
+
+    requests: int = 0
+    retries: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd: float | None = None
+    """None where nothing was asked, or a price or count is not known."""
+    seconds: float = 0.0
+    tool_calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +168,14 @@ class RunResult:
     notes: tuple[str, ...] = ()
     """Things a reader must know: empty helpers left out, prescription differences, limits of the algorithm."""
     intended_use: str = INTENDED_USE
+    arm: Mapping[str, Any] = field(default_factory=dict)
+    """What the planner was allowed and shown: action space, prompt blocks, model and its settings, stages, start."""
+    format_errors: Mapping[str, int] = field(default_factory=dict)
+    """Kind of fault -> how often a proposal was refused for it."""
+    model_costs: ModelCosts = ModelCosts()
+    restoration: Restoration | None = None
+    decision: Decision | None = None
+    """What a reviewing person said to the plan; None where nobody was asked."""
 
     @property
     def mu_per_fraction(self) -> float | None:

@@ -20,15 +20,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from agent import trace
-from agent.goals import success
+from agent.goals import points, success
 from agent.plain import from_plain, to_plain
-from agent.records import Attempt, GoalResult, GoalStatus, RunResult
+from agent.proposal import Decision
+from agent.records import Attempt, GoalResult, GoalStatus, Restoration, RunResult
 from agent.volumes import ReferencePlan, Volumes, load_volumes, save_volumes
 from bridge import INTENDED_USE, model
 
@@ -152,6 +153,7 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "reported": [
             {"structure": r.structure, "metric": r.metric, "value": r.value, "unit": r.unit} for r in best.reported
         ],
+        "score": _score(best.goals),
         "mu_per_fraction": result.mu_per_fraction,
         "sequencing": [
             {"what": c.what, "before_gy": c.before_gy, "after_gy": c.after_gy, "change_percent": c.percent}
@@ -163,6 +165,11 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "best_attempt": result.best,
         "seconds": result.seconds,
         "tps_calls": result.tps_calls,
+        "arm": dict(result.arm),
+        "format_errors": dict(result.format_errors),
+        "model_costs": dataclasses.asdict(result.model_costs),
+        "restoration": _restoration(result.restoration),
+        "review": None if result.decision is None else _review(result.decision),
         "history": [_history_row(attempt) for attempt in result.attempts],
         "max_dose_gy": best.dose.max_gy,
         "max_dose_position_mm": None if best.dose.max_position_mm is None else list(best.dose.max_position_mm),
@@ -194,11 +201,30 @@ def _goal_row(goal: GoalResult, first: GoalResult | None) -> dict[str, Any]:
     }
 
 
+def _score(goals: Sequence[GoalResult]) -> dict[str, float] | None:
+    """Points on the criteria of a study; None where the protocol scores nothing."""
+    found = points(goals)
+    return None if found is None else dataclasses.asdict(found)
+
+
+def _restoration(restoration: Restoration | None) -> dict[str, Any] | None:
+    return None if restoration is None else {**dataclasses.asdict(restoration), "within": restoration.within}
+
+
+def _review(decision: Decision) -> dict[str, str]:
+    """What a person said of the plan."""
+    return {"verdict": decision.verdict.value, "reason": decision.reason, "digest": decision.digest}
+
+
 def _history_row(attempt: Attempt) -> dict[str, Any]:
     counts = {status.value: sum(goal.status is status for goal in attempt.goals) for status in GoalStatus}
     return {
         "number": attempt.number,
+        "stage": attempt.stage,
         "kept": attempt.kept,
+        "lost": list(attempt.lost),
+        "is_trial": attempt.is_trial,
+        "score": _score(attempt.goals),
         "rationale": attempt.rationale,
         "changes": list(attempt.changes),
         "goals": counts,

@@ -18,10 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from agent.observation import Score
+from agent.observation import ObjectiveState, Score
 from agent.plain import to_plain
-from agent.proposal import CheckFailure, Proposal
-from agent.records import Conflict, DoseChange, GoalResult, ReportedMetric
+from agent.proposal import CheckFailure, Decision, Proposal
+from agent.records import Conflict, DoseChange, GoalResult, ModelCosts, ReportedMetric, Restoration
+from agent.talk import Message, Reply, Tool
 from bridge import INTENDED_USE, model
 
 FORMAT = "beamwright-trace/1"
@@ -38,6 +39,9 @@ class RunStarted:
     budget: Mapping[str, float | None]
     versions: Mapping[str, str]
     server: model.ServerInfo
+    protocol_text: str
+    arm: Mapping[str, Any]
+    """What the planner was allowed and shown: action space, prompt blocks, model and its settings, stages, start."""
     intended_use: str = INTENDED_USE
 
 
@@ -49,9 +53,24 @@ class PlanPrepared:
     prescription: model.Prescription | None
     structures: Mapping[str, str]
     """The protocol's name -> the patient's label."""
+    told_as: Mapping[str, str]
+    """Structure, as goals and objectives name it -> the name that a model is told."""
     beams: tuple[model.Beam, ...]
     objectives: tuple[model.Objective, ...]
+    """As the server stored them."""
+    states: tuple[ObjectiveState, ...]
+    """The same as planners see them."""
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StageBegan:
+    """A later stage of the protocol: other goals, and a plan that none may be worse than."""
+
+    stage: str
+    baseline: int
+    goals: tuple[GoalResult, ...]
+    """The baseline's, by the goals of this stage."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,62 @@ class Progressed:
 
     call: str
     progress: model.Progress
+
+
+@dataclass(frozen=True)
+class ModelAsked:
+    """One request, exactly as it was sent."""
+
+    attempt: int
+    """The attempt that the answer is for."""
+    messages: tuple[Message, ...]
+    schema: Mapping[str, Any] | None
+    tools: tuple[Tool, ...]
+
+
+@dataclass(frozen=True)
+class ModelAnswered:
+    attempt: int
+    reply: Reply
+
+
+@dataclass(frozen=True)
+class ModelTroubled:
+    """A request that failed, and what was done about it."""
+
+    attempt: int
+    problem: str
+    """``timeout connection rate-limit server-error key-refused not-understood``."""
+    message: str
+    waits_s: float | None
+    """Seconds until the next try; None: given up, or asked again in another way."""
+
+
+@dataclass(frozen=True)
+class ModelSaid:
+    """A piece of a streamed answer; shown while it comes, not written to the trace."""
+
+    text: str
+    is_reasoning: bool
+
+
+@dataclass(frozen=True)
+class ToolUsed:
+    attempt: int
+    name: str
+    arguments: str
+    answer: str
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a person was shown (by digest) and said."""
+
+    attempt: int
+    what: str
+    """``proposal`` or ``plan``."""
+    decision: Decision
 
 
 @dataclass(frozen=True)
@@ -105,6 +180,10 @@ class Evaluated:
     dose: model.DoseInfo
     score: Score
     snapshot: str
+    objectives: tuple[ObjectiveState, ...]
+    """With their weighted losses."""
+    stage: str = ""
+    lost: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,9 +198,7 @@ class Decided:
 class Restored:
     attempt: int
     snapshot: str
-    exact: bool
-    """Every metric equals the recorded one; False after a CONFIG_ONLY restore, see ``largest_difference_percent``."""
-    largest_difference_percent: float
+    restoration: Restoration
 
 
 @dataclass(frozen=True)
@@ -135,6 +212,8 @@ class Ended:
     stop_reason: str
     seconds: float
     tps_calls: int
+    format_errors: Mapping[str, int]
+    model_costs: ModelCosts
 
 
 @dataclass(frozen=True)
@@ -146,7 +225,13 @@ class Failed:
 Event = (
     RunStarted
     | PlanPrepared
+    | StageBegan
     | TpsCalled
+    | ModelAsked
+    | ModelAnswered
+    | ModelTroubled
+    | ToolUsed
+    | Reviewed
     | Proposed
     | Checked
     | Applied
@@ -158,6 +243,10 @@ Event = (
     | Ended
     | Failed
 )
+Passing = Progressed | ModelSaid
+"""Shown while it happens, never written."""
+Tell = Callable[[Event | Passing], None]
+"""To whoever listens; what is an event is written to the trace too."""
 _LAST_EVENTS = (Ended.__name__, Failed.__name__)
 
 

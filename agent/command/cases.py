@@ -11,14 +11,16 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.command import console
-from agent.planners import PLANNERS
+from agent.planners.catalogue import MODEL_PLANNERS, PlannerOptions, check_options
 from agent.preparation import PreparationError, match
+from agent.proposal import Review
 from agent.protocols import LoadedProtocol, load, packaged
 from agent.run_folder import SERVER_LOG, TPS_DATA
+from agent.settings import ModelSettings
 from bridge import model
 from bridge.client import Client, connect
 from bridge.launch import launch
@@ -50,8 +52,18 @@ class Request:
     max_seconds: float | None = None
     endpoint: str | None = None
     token_file: Path | None = None
+    max_tps_calls: int | None = None
     open_report: bool = False
     commit: bool = False
+    options: PlannerOptions = field(default_factory=PlannerOptions)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    prices: Path | None = None
+    stages: bool | None = None
+    """None: as the planner has it."""
+    random_start: bool = False
+    review: Review | None = None
+    """None: on a clinical server each, elsewhere none."""
+    show_prompt: bool = False
 
     @property
     def is_built_in(self) -> bool:
@@ -76,8 +88,9 @@ class Request:
 
 def check_words(request: Request) -> None:
     """What can be refused before anything is started."""
-    if request.planner not in PLANNERS:
-        raise UsageError(f"--planner: there is no {request.planner!r}; there are {', '.join(sorted(PLANNERS))}.")
+    check_options(request.planner, request.options)
+    if request.show_prompt and request.planner not in MODEL_PLANNERS:
+        raise UsageError(f"--show-prompt: {request.planner} has no prompt; it is for {', '.join(MODEL_PLANNERS)}.")
     if request.endpoint is None:
         if request.token_file is not None:
             raise UsageError("--token-file belongs to --endpoint; the TPS started for this run needs none.")
@@ -189,7 +202,8 @@ def load_protocol(request: Request) -> LoadedProtocol | None:
 
 def guess_protocol(structures: Sequence[model.Structure]) -> LoadedProtocol:
     """The one packaged protocol whose required structures the patient has; none or several are a `UsageError`."""
-    fitting = [loaded for name in packaged() if _fits(loaded := load(name), structures)]
+    clinical = [loaded for name in packaged() if not (loaded := load(name)).protocol.study]
+    fitting = [loaded for loaded in clinical if _fits(loaded, structures)]
     if len(fitting) == 1:
         return fitting[0]
     found = [loaded.protocol.id for loaded in fitting]

@@ -29,7 +29,26 @@ from agent.records import Attempt, Conflict, GoalResult, GoalStatus, RunResult
 from agent.report import tables
 from agent.report.palette import STATUS_SIGN, STATUS_WORD
 from agent.run_folder import Run
-from agent.trace import Applied, Decided, Evaluated, Event, PlanPrepared, Progressed, Restored, Verification
+from agent.talk import Message
+from agent.trace import (
+    Applied,
+    Checked,
+    Decided,
+    Evaluated,
+    Event,
+    ModelAnswered,
+    ModelAsked,
+    ModelSaid,
+    ModelTroubled,
+    Passing,
+    PlanPrepared,
+    Progressed,
+    Proposed,
+    Restored,
+    StageBegan,
+    ToolUsed,
+    Verification,
+)
 from agent.wording import counted
 from bridge import INTENDED_USE, model
 
@@ -106,6 +125,7 @@ class Progress:
         self._attempt = 1
         self._evaluated: Evaluated | None = None
         self._began = time.monotonic()
+        self._words = _Words(self._console)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -124,9 +144,28 @@ class Progress:
         """A line that stays."""
         self._console.print(f"[yellow]{escape(text)}[/yellow]")
 
-    def show(self, event: Event | Progressed) -> None:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The bar out of the way, while a person is asked."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
+
+    def show(self, event: Event | Passing) -> None:
         """Listen to the loop."""
         match event:
+            case ModelSaid() | ModelAsked() | ModelAnswered() | ModelTroubled() | ToolUsed():
+                self._show_model(event)
+            case Proposed():
+                if self._words.spoken and not event.proposal.unreadable:
+                    self._console.print(f"  [cyan]{escape(event.proposal.rationale)}[/cyan]")
+            case Checked() if event.failures and self._words.spoken:
+                for failure in event.failures:
+                    self._console.print(f"  [yellow]Refused: {escape(str(failure))}[/yellow]")
+            case StageBegan():
+                self._console.print(f"[bold]Stage {escape(event.stage)}[/bold], from attempt {event.baseline}")
             case Progressed(call, progress):
                 self._show_progress(call, progress)
             case PlanPrepared():
@@ -143,6 +182,20 @@ class Progress:
             case Restored():
                 self.stage(f"back to attempt {event.attempt}, the best")
 
+    def _show_model(self, event: ModelSaid | ModelAsked | ModelAnswered | ModelTroubled | ToolUsed) -> None:
+        match event:
+            case ModelSaid():
+                self._words.hear(event)
+            case ModelAsked():
+                self.stage(f"attempt {event.attempt} · the model thinks")
+            case ModelAnswered():
+                self._words.end()
+            case ModelTroubled():
+                then = "" if event.waits_s is None else f"; again in {event.waits_s:.1f} s"
+                self._console.print(f"  [yellow]Model: {escape(event.message)}{then}[/yellow]")
+            case ToolUsed():
+                self._console.print(f"  [dim]The model uses {escape(event.name)} {escape(event.arguments)}[/dim]")
+
     def _show_progress(self, call: str, progress: model.Progress) -> None:
         parts = [f"attempt {self._attempt}", progress.stage or _STAGE.get(call, call)]
         if progress.iteration is not None:
@@ -155,6 +208,45 @@ class Progress:
             total=None if progress.percent is None else 100.0,
             completed=progress.percent or 0.0,
         )
+
+
+class _Words:
+    """A model's words as they come: whole lines of its thinking; the JSON of its answer is not for reading."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._line = ""
+        self._in_json = False
+        self.spoken = False
+        """A model takes part in this run."""
+
+    def hear(self, said: ModelSaid) -> None:
+        self.spoken = True
+        if not said.is_reasoning and "{" in said.text:
+            self._in_json = True
+        if self._in_json:
+            return
+        *lines, self._line = (self._line + said.text).split("\n")
+        for line in lines:
+            self._print(line)
+
+    def end(self) -> None:
+        self.spoken = True
+        self._print(self._line)
+        self._line, self._in_json = "", False
+
+    def _print(self, line: str) -> None:
+        if line.strip():
+            self._out.print(f"  [dim italic]{escape(line.strip())}[/dim italic]")
+
+
+def show_messages(messages: Sequence[Message], stage: str) -> None:
+    """A prompt, exactly as it would be sent."""
+    out = console()
+    for message in messages:
+        where = f", stage {stage}" if stage else ""
+        out.rule(f"{message.role.value}{where}", align="left")
+        out.print(message.content, markup=False, soft_wrap=True)
 
 
 def show_outcome(run: Run, page: Path) -> None:
@@ -172,6 +264,8 @@ def show_outcome(run: Run, page: Path) -> None:
         out.print(f"Leaf sequencing, before normalisation: {escape(', '.join(changes))}")
     for conflict in result.conflicts:
         out.print(_conflict(conflict))
+    for line in tables.planner_lines(result):
+        out.print(escape(line))
     out.print(f"{escape(_ended(result))}")
     out.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
     out.print(f"[dim]{escape(_dose_note(result))} {INTENDED_USE}[/dim]")
@@ -232,7 +326,7 @@ def show_protocols() -> None:
     for name in packaged():
         protocol = load(name).protocol
         targets = ", ".join(f"{n} {gy:g} Gy" for n, gy in protocol.prescription.targets_gy.items())
-        beams = sum(len(group.gantry_deg) for group in protocol.plan.beams)
+        beams = sum(len(group.angles_deg) for group in protocol.plan.beams)
         table.add_row(name, escape(protocol.title), escape(targets), str(len(protocol.goals)), str(beams))
     out = console()
     out.print(table)
@@ -262,7 +356,7 @@ def show_protocol(loaded: LoadedProtocol) -> None:
         objectives.add_row(escape(rule.structure), f"{rule.type} {rule.dose_gy:g} Gy{share}", f"{rule.priority:g}")
     out.print(objectives)
     for group in protocol.plan.beams:
-        angles = " ".join(f"{angle:g}" for angle in group.gantry_deg)
+        angles = " ".join(f"{angle:g}" for angle in group.angles_deg)
         out.print(f"  beams at couch {group.couch_deg:g}°: gantry {angles}")
     for note in protocol.notes:
         out.print(f"  [dim]{escape(note)}[/dim]")

@@ -19,7 +19,20 @@ from enum import Enum
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "scipy", "numba", "grpcio", "protobuf", "pydantic", "pydicom", "matplotlib", "typer", "rich")
+PACKAGES = (
+    "numpy",
+    "scipy",
+    "numba",
+    "grpcio",
+    "protobuf",
+    "pydantic",
+    "pydicom",
+    "matplotlib",
+    "typer",
+    "rich",
+    "openai",
+    "optuna",
+)
 OLDEST_PYTHON = (3, 11)
 _ENOUGH_DISK_GB = 2.0
 
@@ -52,7 +65,18 @@ def version_line() -> str:
 
 def examine() -> Iterator[Check]:
     """Every check in turn; the slow ones (compiling, starting a server) come last."""
-    for check in (_python, _packages, _processors, _disk, _fonts, _data_folder, _eclipse, _kernels, _round_trip):
+    for check in (
+        _python,
+        _packages,
+        _processors,
+        _disk,
+        _fonts,
+        _data_folder,
+        _language_model,
+        _eclipse,
+        _kernels,
+        _round_trip,
+    ):
         yield check()
 
 
@@ -112,6 +136,26 @@ def _data_folder() -> Check:
     except OSError as error:
         remedy = "Set BEAMWRIGHT_DATA_DIR to a folder of your own."
         return Check("Data folder", Health.BAD, f"{folder} cannot be written to ({error.strerror})", remedy)
+
+
+def _language_model() -> Check:
+    from agent.language_model import ModelError
+    from agent.language_model.openai_chat import settled
+    from agent.settings import ModelSettings
+
+    subject = "Language model"
+    base_url, model = os.environ.get("BEAMWRIGHT_BASE_URL"), os.environ.get("BEAMWRIGHT_MODEL", "")
+    if base_url is None and "OPENAI_API_KEY" not in os.environ:
+        remedy = (
+            "Needed only by the planners sage, zero-shot and m2m: set BEAMWRIGHT_BASE_URL to an OpenAI-compatible "
+            "address (http://localhost:11434/v1 for Ollama), or OPENAI_API_KEY."
+        )
+        return Check(subject, Health.OPTIONAL, "none is named in the environment", remedy)
+    try:
+        found = settled(ModelSettings(model=model, base_url=base_url, timeout_s=5.0))
+    except ModelError as error:
+        return Check(subject, Health.OPTIONAL, str(error), "Needed only by the planners sage, zero-shot and m2m.")
+    return Check(subject, Health.GOOD, f"{found.model} answers at {base_url or 'the address of OpenAI'}")
 
 
 def _eclipse() -> Check:

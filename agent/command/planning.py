@@ -7,15 +7,19 @@ and every refusal is one sentence.
 from __future__ import annotations
 
 import signal
+import sys
+import tempfile
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from agent import run_folder, trace
+from agent.actions import ACTIONS, ActionError
 from agent.command import console
 from agent.command.cases import (
     OnServer,
@@ -27,23 +31,33 @@ from agent.command.cases import (
     patient_on_server,
 )
 from agent.command.exit_status import ExitStatus
+from agent.command.reviewing import TerminalReviewer
 from agent.goals import success
-from agent.loop import Budget, RunError, run
+from agent.language_model import Chat, ModelError
+from agent.language_model.openai_chat import OpenAiChat, settled
+from agent.language_model.prices import PricesError, load_prices
+from agent.loop import Budget, Options, RunError, first_observations, run
 from agent.metrics import MetricError
 from agent.observation import Observation
-from agent.planners import Planner, make_planner
+from agent.planners import Planner
+from agent.planners.catalogue import MODEL_PLANNERS, REFINING, PlannerError, chosen_recipe, make_planner
+from agent.planners.model_planner import shown_prompt
 from agent.preparation import PreparationError
-from agent.proposal import Proposal
+from agent.proposal import Proposal, Review, Verdict
 from agent.protocols import LoadedProtocol, ProtocolError
 from agent.records import RunResult
 from agent.report.page import write_report
+from agent.review import ReviewError
 from agent.run_folder import Run, RunFolderError, claim
+from agent.trace import Tell
 from agent.volumes import Volumes, fetch_reference, fetch_volumes
 from bridge import errors, logs, model
 from bridge.client import Session
 from bridge.launch import LaunchFailed
 
 RUNS = Path("runs")
+_MISUSE = (UsageError, PlannerError, PricesError, ProtocolError, MetricError, RunFolderError)
+_FAILURES = (PreparationError, ActionError, ModelError, ReviewError, RunError, LaunchFailed, errors.BridgeError)
 
 
 def plan_case(request: Request) -> ExitStatus:
@@ -52,13 +66,13 @@ def plan_case(request: Request) -> ExitStatus:
     try:
         with logs.correlated():
             return _plan(request)
-    except (UsageError, ProtocolError, MetricError, RunFolderError) as error:
+    except _MISUSE as error:
         return console.refuse(str(error), ExitStatus.USAGE)
     except errors.TokenInvalid as error:
         return console.refuse(
             f"{error} Give --token-file; the server names the file when it starts.", ExitStatus.FAILED
         )
-    except (PreparationError, RunError, LaunchFailed, errors.BridgeError) as error:
+    except _FAILURES as error:
         return console.refuse(str(error), ExitStatus.FAILED)
     except KeyboardInterrupt:
         return console.refuse("Interrupted; no plan was made.", ExitStatus.INTERRUPTED)
@@ -75,29 +89,69 @@ def trace_intact(path: Path) -> tuple[Path, trace.Verification]:
 def _plan(request: Request) -> ExitStatus:
     check_words(request)
     named = load_protocol(request)
+    if request.show_prompt:
+        return _show_prompt(request, named)
+    chat = _chat(request)
     with _claimed(request) as folder, patient_on_server(request, folder) as there:
         protocol = named or guess_protocol(there.client.structures(there.patient))
+        review = _review(request, there.client.server_info())
+        options = _options(request, there, protocol, review)
         with there.client.session(there.patient, model.SessionMode.READ_WRITE) as session:
-            finished = _carried_out(request, there, session, protocol, folder)
+            finished = _carried_out(request, there, session, protocol, folder, options, chat)
             if request.is_passing:
                 _save(session, session.pending_changes(), "kept in the run's own data folder")
             console.show_outcome(finished, folder / run_folder.REPORT)
             if request.commit:
-                _commit(session)
+                _commit(session, finished.result)
     if request.open_report:
         webbrowser.open((folder / run_folder.REPORT).resolve().as_uri())
     return exit_status(finished.result)
 
 
-def _carried_out(request: Request, there: OnServer, session: Session, protocol: LoadedProtocol, folder: Path) -> Run:
+def _chat(request: Request) -> Chat | None:
+    """The language model, found and settled before anything is made; None for planners that ask none."""
+    if request.planner not in MODEL_PLANNERS:
+        return None
+    with console.waiting("looking for the language model"):
+        settings = settled(request.model)
+    return OpenAiChat(settings, load_prices(request.prices))
+
+
+def _review(request: Request, server: model.ServerInfo) -> Review:
+    """What a person decides on; on a clinical server everything, unless they say otherwise."""
+    if request.review is not None:
+        return request.review
+    return "each" if server.mode is model.ServerMode.CLINICAL else "none"
+
+
+def _options(request: Request, there: OnServer, protocol: LoadedProtocol, review: Review) -> Options:
+    attempts = protocol.protocol.agent.attempts if request.max_attempts is None else request.max_attempts
+    return Options(
+        budget=Budget(attempts, request.max_seconds, request.max_tps_calls),
+        stages=request.planner in REFINING if request.stages is None else request.stages,
+        start_seed=request.options.seed if request.random_start else None,
+        review=review,
+        case_seed=there.seed,
+    )
+
+
+def _carried_out(
+    request: Request,
+    there: OnServer,
+    session: Session,
+    protocol: LoadedProtocol,
+    folder: Path,
+    options: Options,
+    chat: Chat | None,
+) -> Run:
     """Plan, and leave the run and its report in the folder."""
-    budget = Budget(seconds=request.max_seconds)
-    if request.max_attempts is not None:
-        budget = replace(budget, attempts=request.max_attempts)
     with console.Progress(request.title, protocol.protocol.title) as shown:
+        reviewer = None
+        if options.review != "none":
+            reviewer = TerminalReviewer(console.console(), sys.stdin, shown.paused)
         with (
             trace.Trace(folder / run_folder.TRACE) as diary,
-            stoppable(make_planner(request.planner), shown.tell) as by,
+            stoppable(make_planner(request.planner, request.options, chat), shown.tell) as by,
         ):
             result = run(
                 there.client,
@@ -106,8 +160,8 @@ def _carried_out(request: Request, there: OnServer, session: Session, protocol: 
                 protocol,
                 by,
                 trace=diary,
-                budget=budget,
-                seed=there.seed,
+                options=options,
+                reviewer=reviewer,
                 on_event=shown.show,
             )
         shown.stage("reading dose, image and contours")
@@ -118,10 +172,29 @@ def _carried_out(request: Request, there: OnServer, session: Session, protocol: 
     return finished
 
 
+def _show_prompt(request: Request, named: LoadedProtocol | None) -> ExitStatus:
+    """Print exactly what a model would be sent after the first attempt; nothing is sent, and nothing is left behind."""
+    recipe = chosen_recipe(request.planner, request.options)
+    refines = request.planner in REFINING if request.stages is None else request.stages
+    with tempfile.TemporaryDirectory() as name, patient_on_server(request, Path(name)) as there:
+        protocol = named or guess_protocol(there.client.structures(there.patient))
+        with (
+            console.waiting("making the first attempt, which the prompt tells of"),
+            trace.Trace(Path(name) / run_folder.TRACE) as diary,
+            there.client.session(there.patient, model.SessionMode.READ_WRITE) as session,
+        ):
+            shown = first_observations(there.client, session, there.patient, protocol, trace=diary, stages=refines)
+    for observation in shown:
+        console.show_messages(shown_prompt(recipe, ACTIONS[recipe.action], observation), observation.stage)
+    return ExitStatus.OK
+
+
 def exit_status(result: RunResult) -> ExitStatus:
     """How a run that left a plan ends the command."""
     if result.stop_reason.startswith(run_folder.INTERRUPTED):
         return ExitStatus.INTERRUPTED
+    if result.decision is not None and result.decision.verdict is not Verdict.ACCEPT:
+        return ExitStatus.NOT_ACCEPTED
     return ExitStatus.OK if success(result.best_attempt.goals) else ExitStatus.GOAL_MISSED
 
 
@@ -136,10 +209,14 @@ class _Stoppable:
     def name(self) -> str:
         return self._planner.name
 
-    def propose(self, observation: Observation) -> Proposal:
+    @property
+    def arm(self) -> Mapping[str, Any]:
+        return self._planner.arm
+
+    def propose(self, observation: Observation, tell: Tell) -> Proposal:
         if self.stop:
             return Proposal(f"{run_folder.INTERRUPTED} by the person at the terminal", stop=True)
-        return self._planner.propose(observation)
+        return self._planner.propose(observation, tell)
 
 
 @contextmanager
@@ -185,9 +262,13 @@ def _with_every_curve(session: Session, result: RunResult) -> RunResult:
 _SHOWN = (model.StructureRole.TARGET, model.StructureRole.OAR, model.StructureRole.EXTERNAL)
 
 
-def _commit(session: Session) -> None:
-    pending = session.pending_changes()
-    if console.agreed(pending):
+def _commit(session: Session, result: RunResult) -> None:
+    """Save what a person agreed to: on the plan's sheet, or here."""
+    pending, decision = session.pending_changes(), result.decision
+    if decision is not None and decision.verdict is not Verdict.ACCEPT:
+        console.say("Not saved, as the plan was not accepted; it is in the run folder all the same.")
+        return
+    if decision is not None or console.agreed(pending):
         _save(session, pending, "confirmed at the terminal")
         console.say("Saved on the server.")
     else:

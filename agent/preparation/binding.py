@@ -6,14 +6,30 @@ The one idea: a name of the protocol may mean one structure of the patient, seve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from agent.goals import BoundGoal, BoundMetric
 from agent.metrics import Metric
-from agent.observation import Limits, ObjectiveState, Place
+from agent.observation import Limits, ObjectiveState, Place, Task
 from agent.preparation.helpers import Helpers
 from agent.preparation.matching import Matches
-from agent.protocols.schema import TARGETS, ObjectiveRule, Protocol
+from agent.proposal import Change, Field
+from agent.protocols.schema import TARGETS, Goal, ObjectiveRule, Protocol
 from bridge import model
 from bridge.model import MetricKind, VolumeUnit
+
+
+@dataclass(frozen=True)
+class BoundStage:
+    """A stage of the protocol for this patient."""
+
+    id: str
+    """Empty for the first."""
+    title: str
+    goals: tuple[BoundGoal, ...]
+    released: frozenset[str]
+    """Objectives that the agent may change in it."""
 
 
 class Binding:
@@ -52,26 +68,53 @@ class Binding:
             for _, structure in self.structures(rule.structure)
         )
 
-    def goals(self) -> tuple[BoundGoal, ...]:
+    def stages(self) -> tuple[BoundStage, ...]:
+        """The first stage, whose id is empty, and those that follow."""
+        goals, released = list(self._protocol.goals), self._names_of(None)
+        stages = [BoundStage("", self._protocol.title, self._bound(goals), released)]
+        for stage in self._protocol.stages:
+            goals = _replaced(goals, stage.goals)
+            released |= self._names_of(stage.id)
+            stages.append(BoundStage(stage.id, stage.title, self._bound(goals), released))
+        return tuple(stages)
+
+    def _names_of(self, stage: str | None) -> frozenset[str]:
+        """Objectives that the agent may change from this stage on."""
+        rules = zip(self._protocol.objectives, self._protocol.objective_names(), strict=True)
+        return frozenset(
+            shown + name[len(rule.structure) :]
+            for rule, name in rules
+            if rule.stage == stage and rule.type != "hold"
+            for shown, _ in self.structures(rule.structure)
+        )
+
+    def _bound(self, goals: Sequence[Goal]) -> tuple[BoundGoal, ...]:
         bound: list[BoundGoal] = []
-        for index, goal in enumerate(self._protocol.goals):
+        for index, goal in enumerate(goals):
             for name in goal.structures:
                 for metric, structure in self._metrics(name, goal.parsed.metric):
                     volume_cc = structure.volume_cc if structure else None
                     if not _fits(volume_cc, goal.min_volume_cc, goal.max_volume_cc):
                         continue
-                    note = self._note(name, structure, goal.parsed.metric)
-                    group = index if goal.one_of else None
                     bound.append(
                         BoundGoal(
-                            metric, goal.parsed, goal.rank, goal.acceptable, goal.source, note, group, goal.others_rank
+                            metric=metric,
+                            text=goal.parsed,
+                            rank=goal.rank,
+                            acceptable=goal.acceptable,
+                            source=goal.source,
+                            note=self._note(name, structure, goal.parsed.metric),
+                            ramp=goal.ramp,
+                            group=index if goal.one_of else None,
+                            others_rank=goal.others_rank,
                         )
                     )
         return tuple(bound)
 
     def with_curves(self) -> tuple[str, ...]:
         wanted = {*self.prescriptions_gy(), self._protocol.external}
-        wanted |= {goal.metric.structure for goal in self.goals() if goal.metric.resource is not None}
+        goals = [goal for stage in self.stages() for goal in stage.goals]
+        wanted |= {goal.metric.structure for goal in goals if goal.metric.resource is not None}
         return tuple(shown for name in self.names() for shown, _ in self.structures(name) if shown in wanted)
 
     def reported(self) -> tuple[BoundMetric, ...]:
@@ -123,6 +166,7 @@ class Binding:
         place = self._place(rule.structure, shown)
         low, high = (0.94, 1.06) if place.region == "target" else (0.30, 1.15)
         scale = self._server.priority_scale
+        is_first = rule.stage is None and rule.type != "hold"
         return ObjectiveState(
             name=name,
             structure=shown,
@@ -134,7 +178,43 @@ class Binding:
             place=place,
             dose_bounds_gy=rule.dose_bounds_gy or (rule.dose_gy * low, rule.dose_gy * high),
             priority_bounds=(max(rule.priority_bounds[0], scale.minimum), min(rule.priority_bounds[1], scale.maximum)),
-            may_change=tuple(self._protocol.agent.may_change),
+            may_change=tuple(self._protocol.agent.may_change) if is_first else (),
+            volume_bounds_percent=rule.volume_bounds_percent,
+        )
+
+    def labels(self) -> dict[str, str]:
+        """Displayed name -> the protocol's name, numbered where it means several; never the patient's own label."""
+        named: dict[str, str] = {}
+        for name in self.names():
+            found = self.structures(name)
+            numbered = len(found) > 1
+            named |= {shown: f"{name}_{n}" if numbered else name for n, (shown, _) in enumerate(found, start=1)}
+            named.setdefault(name, name)
+        return named
+
+    def fixed_set(self) -> tuple[Change, ...]:
+        """The protocol's fixed parameter set as changes; only of objectives that this patient has."""
+        if self._protocol.fixed_set is None:
+            return ()
+        rules = dict(zip(self._protocol.objective_names(), self._protocol.objectives, strict=True))
+        reason = self._protocol.fixed_set.source
+        fields: tuple[Field, ...] = ("dose_gy", "volume_percent", "priority")
+        return tuple(
+            Change(shown + value.objective[len(rules[value.objective].structure) :], field, number, reason)
+            for value in self._protocol.fixed_set.values
+            for shown, _ in self.structures(rules[value.objective].structure)
+            for field in fields
+            if (number := getattr(value, field)) is not None
+        )
+
+    def task(self) -> Task:
+        point = self._protocol.normalise
+        return Task(
+            site=self._protocol.site,
+            fractions=self._protocol.prescription.fractions,
+            coverage=f"D{point.volume_percent:g}% of {point.structure} = {point.dose_gy:g} Gy",
+            beams=sum(len(group.angles_deg) for group in self._protocol.plan.beams),
+            hot_fraction=self._protocol.plan.problem == "hot-fraction",
         )
 
     def _place(self, name: str, shown: str) -> Place:
@@ -184,6 +264,17 @@ class Binding:
         if structure is not None and structure.cut_by_image_edge and is_share and self._is_organ(name):
             parts.append("cut by the end of the scan, so a share of it is not comparable")
         return "; ".join(parts)
+
+
+def _replaced(goals: Sequence[Goal], by: Sequence[Goal]) -> list[Goal]:
+    """The goals with those of a later stage in the place of the ones they stand for, new ones at the end."""
+    new = {_place_of(goal): goal for goal in by}
+    kept = [new.pop(_place_of(goal), goal) for goal in goals]
+    return [*kept, *new.values()]
+
+
+def _place_of(goal: Goal) -> tuple[object, ...]:
+    return goal.structures, goal.parsed.metric.text, goal.min_volume_cc, goal.max_volume_cc
 
 
 def _fits(volume_cc: float | None, minimum: float | None, maximum: float | None) -> bool:

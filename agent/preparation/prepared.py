@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from agent.calls import Calls
-from agent.goals import BoundGoal, BoundMetric
-from agent.observation import Limits, ObjectiveState, Place
-from agent.preparation.binding import Binding
+from agent.goals import BoundMetric
+from agent.knowledge import Knowledge
+from agent.knowledge import load as load_knowledge
+from agent.observation import Limits, ObjectiveState, Place, Task
+from agent.preparation.binding import Binding, BoundStage
 from agent.preparation.helpers import Helpers, make_helpers
 from agent.preparation.matching import Matches, PreparationError, match
+from agent.proposal import Change
 from agent.protocols.schema import TARGETS, Protocol
 from bridge import model
 from bridge.client import Session
@@ -38,7 +43,8 @@ class Prepared:
     resources: Mapping[str, str]
     """Displayed name -> resource name, for every structure with a goal or objective."""
     objectives: tuple[ObjectiveState, ...]
-    goals: tuple[BoundGoal, ...]
+    stages: tuple[BoundStage, ...]
+    """The first, and those that a planner may refine in."""
     with_curves: tuple[str, ...]
     """Displayed names of the targets, the External, and every structure with a goal."""
     reported: tuple[BoundMetric, ...]
@@ -49,27 +55,55 @@ class Prepared:
     prescriptions_gy: Mapping[str, float]
     overlap_percent: Mapping[str, float]
     volumes_cc: Mapping[str, float]
+    told_as: Mapping[str, str]
+    """Displayed name -> what may be told of it outside: the protocol's name."""
+    task: Task
+    fixed_set: tuple[Change, ...]
+    knowledge: Knowledge | None
+    problem: model.OptimizationProblem
+    judged_on_optimised: bool
     notes: tuple[str, ...]
 
     def spec(self, state: ObjectiveState) -> model.ObjectiveSpec:
         """The contract's form of an objective."""
-        return model.ObjectiveSpec(self.resources[state.structure], _function(state), state.priority)
+        structure, function = self.resources[state.structure], _function(state)
+        if state.type == "hold":
+            role, relation = model.ObjectiveRole.CONSTRAINT, model.Relation.EQUAL
+            return model.ObjectiveSpec(structure, function, None, role, relation)
+        return model.ObjectiveSpec(structure, function, state.priority)
 
 
-def prepare(call: Calls, session: Session, case: str, protocol: Protocol, server: model.ServerInfo) -> Prepared:
+def prepare(
+    call: Calls,
+    session: Session,
+    case: str,
+    protocol: Protocol,
+    server: model.ServerInfo,
+    start_seed: int | None = None,
+) -> Prepared:
     """Match structures, make helpers and the plan, bind goals and objectives.
+
+    Parameters
+    ----------
+    start_seed
+        Draw the objectives' numbers from the protocol's ranges for random starts; None: as the protocol has them.
 
     Raises
     ------
     PreparationError
         The patient lacks what the protocol requires, or the server can neither make a plan nor has one to copy.
     """
+    check_server(protocol, server)
     matches = match(protocol, call(session.structures, case))
     can_make_structures = model.Profile.AUTHOR in server.profiles
     helpers = make_helpers(call, session, protocol, matches, can_make_structures=can_make_structures)
     plan, origin, plan_notes = _plan(call, session, case, protocol, server, matches, helpers)
     binding = Binding(protocol, matches, helpers, server)
     objectives = binding.objectives()
+    start_notes: tuple[str, ...] = ()
+    if start_seed is not None:
+        objectives = random_start(protocol, objectives, start_seed)
+        start_notes = (f"Started from random parameters (seed {start_seed}), drawn from the protocol's ranges.",)
     return Prepared(
         plan=plan,
         origin=origin,
@@ -78,7 +112,7 @@ def prepare(call: Calls, session: Session, case: str, protocol: Protocol, server
         labels={name: ", ".join(s.label for s in found) for name, found in matches.found.items()},
         resources=binding.resources(),
         objectives=objectives,
-        goals=binding.goals(),
+        stages=binding.stages(),
         with_curves=binding.with_curves(),
         reported=binding.reported(),
         normalisations=binding.normalisations(),
@@ -87,8 +121,50 @@ def prepare(call: Calls, session: Session, case: str, protocol: Protocol, server
         prescriptions_gy=binding.prescriptions_gy(),
         overlap_percent=helpers.overlap_percent,
         volumes_cc={shown: s.volume_cc for name in binding.names() for shown, s in binding.structures(name)},
-        notes=(*matches.notes, *helpers.notes, *plan_notes, *protocol.notes),
+        told_as=binding.labels(),
+        task=binding.task(),
+        fixed_set=binding.fixed_set(),
+        knowledge=None if protocol.knowledge is None else load_knowledge(protocol.knowledge),
+        problem=_PROBLEM[protocol.plan.problem],
+        judged_on_optimised=protocol.plan.judged_on == "optimised",
+        notes=(*matches.notes, *helpers.notes, *plan_notes, *start_notes, *protocol.notes),
     )
+
+
+_PROBLEM = {
+    "quadratic-penalty": model.OptimizationProblem.QUADRATIC_PENALTY,
+    "hot-fraction": model.OptimizationProblem.HOT_FRACTION,
+}
+
+
+def check_server(protocol: Protocol, server: model.ServerInfo) -> None:
+    """Refuse a server that cannot solve the protocol's problem, before anything is made on it."""
+    if protocol.plan.problem == "hot-fraction" and "optimize.problem.hot-fraction" not in server.capabilities:
+        raise PreparationError(
+            f"protocol {protocol.id!r} needs the hot-fraction problem with hard coverage (capability "
+            f"optimize.problem.hot-fraction), and {server.tps_name!r} does not declare it. Use a protocol of quadratic "
+            "penalties there."
+        )
+
+
+def random_start(protocol: Protocol, objectives: tuple[ObjectiveState, ...], seed: int) -> tuple[ObjectiveState, ...]:
+    """The objectives with numbers drawn evenly from the protocol's ranges for random starts."""
+    ranges = {rule.structure: rule.random_start for rule in protocol.objectives if rule.random_start is not None}
+    if not ranges:
+        raise PreparationError(
+            f"protocol {protocol.id!r} has no ranges for a random start; give its objectives random_start, or start "
+            "from the protocol's own numbers."
+        )
+    draw = np.random.default_rng(seed)
+    return tuple(
+        state if (span := ranges.get(state.place.organ)) is None or state.type != "hot" else replace(
+            state,
+            dose_gy=float(draw.uniform(*span.dose_gy)),
+            volume_percent=float(draw.uniform(*span.volume_percent)),
+            priority=float(draw.uniform(*span.priority)),
+        )
+        for state in objectives
+    )  # fmt: skip
 
 
 def _plan(
@@ -116,7 +192,7 @@ def _plan(
             isocentre_structure=isocentre.name,
         )
         for group in rule.beams
-        for gantry in group.gantry_deg
+        for gantry in group.angles_deg
     )
     spec = model.PlanSpec(
         label=f"beamwright {protocol.id}",
@@ -195,7 +271,9 @@ def _function(state: ObjectiveState) -> model.ObjectiveFunction:
         return model.MaxDose(state.dose_gy)
     if state.type == "min":
         return model.MinDose(state.dose_gy)
-    bound = model.Bound.LOWER if state.type == "lower" else model.Bound.UPPER
+    if state.type == "hot":
+        return model.HotFraction(state.dose_gy, state.volume_percent or 0.0)
+    bound = model.Bound.LOWER if state.type in ("lower", "hold") else model.Bound.UPPER
     return model.DoseVolumePoint(bound, state.dose_gy, state.volume_percent or 0.0)
 
 

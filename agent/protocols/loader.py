@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from agent import knowledge
 from agent.protocols.schema import TARGETS, Protocol
 
 Keys = tuple[str | int, ...]
@@ -50,6 +51,8 @@ class LoadedProtocol:
     protocol: Protocol
     file: str
     sha256: str
+    text: str
+    """The YAML itself; a run keeps it, so that it can be repeated when the file is gone."""
 
 
 def packaged() -> tuple[str, ...]:
@@ -88,7 +91,7 @@ def read(text: str, file: str) -> LoadedProtocol:
         raise ProtocolError(file, tuple(_problem(item, lines) for item in error.errors())) from None
     if problems := tuple(_inconsistencies(protocol, lines)):
         raise ProtocolError(file, problems)
-    return LoadedProtocol(protocol, file, hashlib.sha256(text.encode()).hexdigest())
+    return LoadedProtocol(protocol, file, hashlib.sha256(text.encode()).hexdigest(), text)
 
 
 def _inconsistencies(protocol: Protocol, lines: Mapping[Keys, int]) -> Iterator[Problem]:
@@ -143,12 +146,35 @@ def _rule_problems(protocol: Protocol, lines: Mapping[Keys, int]) -> Iterator[Pr
             if name not in names:
                 keys: Keys = ("agent", "ratios", index, word)
                 yield Problem(_line(keys, lines), _field(keys), f"no objective {name!r}; there are {sorted(names)}.")
+    if protocol.fixed_set is not None:
+        for index, value in enumerate(protocol.fixed_set.values):
+            if value.objective not in names:
+                keys = ("fixed_set", "values", index, "objective")
+                message = f"no objective {value.objective!r}; there are {sorted(names)}."
+                yield Problem(_line(keys, lines), _field(keys), message)
+    yield from _objective_problems(protocol, lines)
     uppers = {rule.structure for rule in protocol.objectives if rule.type in ("upper", "max")}
     for index, chain in enumerate(protocol.agent.falling_doses):
         for name in chain:
             if name not in uppers:
                 keys = ("agent", "falling_doses", index)
                 yield Problem(_line(keys, lines), _field(keys), f"{name!r} has no upper objective.")
+
+
+def _objective_problems(protocol: Protocol, lines: Mapping[Keys, int]) -> Iterator[Problem]:
+    hot = protocol.plan.problem == "hot-fraction"
+    stages = [stage.id for stage in protocol.stages]
+    for index, rule in enumerate(protocol.objectives):
+        keys: Keys = ("objectives", index)
+        if (rule.type in ("hot", "hold")) != hot:
+            message = f"type {rule.type!r} does not belong to plan.problem {protocol.plan.problem!r}."
+            yield Problem(_line((*keys, "type"), lines), _field((*keys, "type")), message)
+        if rule.stage is not None and rule.stage not in stages:
+            message = f"no stage {rule.stage!r}; there are {stages or 'none'}."
+            yield Problem(_line((*keys, "stage"), lines), _field((*keys, "stage")), message)
+    if protocol.knowledge is not None and protocol.knowledge not in knowledge.packaged():
+        message = f"no table {protocol.knowledge!r}; there are {', '.join(knowledge.packaged()) or 'none'}."
+        yield Problem(_line(("knowledge",), lines), "knowledge", message)
 
 
 def _undeclared(name: str, declared: set[str]) -> str:

@@ -7,6 +7,7 @@ declared under ``structures`` or ``helpers``, every number stands with its unit,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Annotated, Literal
@@ -58,11 +59,26 @@ class Normalisation(Section):
 
 
 class BeamGroup(Section):
-    """Static fields that share a couch angle, IEC 61217."""
+    """Static fields that share a couch angle, IEC 61217; either listed, or all round from 0 on."""
 
-    gantry_deg: list[Annotated[float, Field(ge=0.0, lt=360.0)]] = Field(min_length=1)
+    gantry_deg: list[Annotated[float, Field(ge=0.0, lt=360.0)]] = []
+    gantry_every_deg: float | None = Field(default=None, ge=1.0, le=180.0)
     couch_deg: float = Field(default=0.0, ge=0.0, lt=360.0)
     collimator_deg: float = Field(default=0.0, ge=0.0, lt=360.0)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> BeamGroup:
+        if bool(self.gantry_deg) == (self.gantry_every_deg is not None):
+            raise ValueError("a beam group has either gantry_deg or gantry_every_deg; give exactly one of the two")
+        return self
+
+    @property
+    def angles_deg(self) -> tuple[float, ...]:
+        """Gantry angle of each field."""
+        if self.gantry_every_deg is None:
+            return tuple(self.gantry_deg)
+        step = self.gantry_every_deg
+        return tuple(index * step for index in range(math.ceil(360.0 / step)))
 
 
 class FinerGrid(Section):
@@ -83,6 +99,10 @@ class PlanRule(Section):
     finer_dose_grid: FinerGrid | None = None
     optimization_grid_mm: StepMillimetres | None = None
     beamlet_mm: StepMillimetres | None = None
+    problem: Literal["quadratic-penalty", "hot-fraction"] = "quadratic-penalty"
+    """What the optimiser solves. ``hot-fraction``: only objectives of type ``hot``, coverage by ``hold``."""
+    judged_on: Literal["delivered", "optimised"] = "delivered"
+    """``optimised``: the optimiser's own dose, as in a study whose engine sequences no leaves."""
 
 
 class StructureRule(Section):
@@ -147,6 +167,8 @@ class Goal(Section):
     """The goal holds for structures of at least this volume only."""
     max_volume_cc: CubicCentimetres | None = None
     """The goal holds for structures below this volume only."""
+    ramp: tuple[float, float] | None = Field(default=None, strict=False)
+    """Scored goals: a full point at the first value, none at the second, linear between (ProKnow)."""
 
     @field_validator("goal")
     @classmethod
@@ -196,25 +218,48 @@ class Reported(Section):
         return parse_metric(self.metric)
 
 
+_WITH_VOLUME = ("lower", "upper", "hot", "hold")
+
+
+class RandomStart(Section):
+    """From where to where each number is drawn for a random start."""
+
+    dose_gy: tuple[DoseGy, DoseGy] = Field(strict=False)
+    volume_percent: tuple[Percent, Percent] = Field(strict=False)
+    priority: tuple[Priority, Priority] = Field(strict=False)
+
+
 class ObjectiveRule(Section):
-    """One term the optimiser is given, and how far the agent may move it."""
+    """One term the optimiser is given, and how far the agent may move it.
+
+    ``hot``: mean squared excess over ``dose_gy`` in the hottest ``volume_percent``. ``hold``: a hard constraint,
+    ``volume_percent`` gets exactly ``dose_gy``; it has no priority and nothing about it may be changed.
+    """
 
     structure: str
-    type: Literal["lower", "upper", "max", "min", "mean"]
+    type: Literal["lower", "upper", "max", "min", "mean", "hot", "hold"]
     dose_gy: DoseGy
     volume_percent: Percent | None = None
-    """``lower`` and ``upper`` only: at least / at most this share of the structure gets the dose."""
-    priority: Priority
+    """Not for ``max min mean``. ``lower`` and ``upper``: at least / at most this share gets the dose."""
+    priority: Priority = 0.0
+    stage: str | None = None
+    """The agent may change it from this stage on; absent: from the start."""
+    random_start: RandomStart | None = None
     dose_bounds_gy: tuple[DoseGy, DoseGy] | None = Field(default=None, strict=False)  # the file has a list, no tuple
     """Absent: a target's doses within 6 % of ``dose_gy``, everything else from 30 % to 115 % of it."""
+    volume_bounds_percent: tuple[Percent, Percent] = Field(default=(0.0, 100.0), strict=False)
     priority_bounds: tuple[Priority, Priority] = Field(default=(0.0, 1000.0), strict=False)
 
     @model_validator(mode="after")
     def _consistent(self) -> ObjectiveRule:
-        if (self.volume_percent is not None) != (self.type in ("lower", "upper")):
-            raise ValueError(f"volume_percent belongs to lower and upper objectives; this one is {self.type}")
+        if (self.volume_percent is not None) != (self.type in _WITH_VOLUME):
+            raise ValueError(f"volume_percent belongs to {', '.join(_WITH_VOLUME)}; this one is {self.type}")
+        if ("priority" in self.model_fields_set) == (self.type == "hold"):
+            raise ValueError("every objective has a priority, and a hold, which is a constraint, has none")
         if self.dose_bounds_gy and not self.dose_bounds_gy[0] <= self.dose_gy <= self.dose_bounds_gy[1]:
             raise ValueError(f"dose_gy {self.dose_gy:g} lies outside its dose_bounds_gy {self.dose_bounds_gy}")
+        if not self.volume_bounds_percent[0] <= (self.volume_percent or 0.0) <= self.volume_bounds_percent[1]:
+            raise ValueError(f"volume_percent {self.volume_percent} lies outside {self.volume_bounds_percent}")
         if not self.priority_bounds[0] <= self.priority <= self.priority_bounds[1]:
             raise ValueError(f"priority {self.priority:g} lies outside its priority_bounds {self.priority_bounds}")
         return self
@@ -238,6 +283,33 @@ class AgentLimits(Section):
     ratios: list[PriorityRatio] = []
     falling_doses: list[list[str]] = []
     """Chains of upper objectives' structures whose doses fall from the first to the last."""
+    attempts: int = Field(default=12, ge=1)
+    """How many attempts a run may make when nobody says otherwise."""
+
+
+class Stage(Section):
+    """What follows once a plan is acceptable: other goals, and nothing else may get worse."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str
+    goals: list[Goal] = Field(min_length=1)
+    """Each takes the place of the goal with the same structure and metric, or is added."""
+
+
+class FixedValue(Section):
+    """One objective of the fixed parameter set."""
+
+    objective: str
+    dose_gy: DoseGy | None = None
+    volume_percent: Percent | None = None
+    priority: Priority | None = None
+
+
+class FixedSet(Section):
+    """Parameters that one solve suffices to try: the baseline that any planner must beat."""
+
+    source: str
+    values: list[FixedValue] = Field(min_length=1)
 
 
 class Protocol(Section):
@@ -256,6 +328,13 @@ class Protocol(Section):
     report: list[Reported] = []
     objectives: list[ObjectiveRule] = Field(min_length=1)
     agent: AgentLimits = AgentLimits()
+    stages: list[Stage] = []
+    """What comes after the first acceptable plan, in order, for planners that refine."""
+    fixed_set: FixedSet | None = None
+    knowledge: str | None = None
+    """Packaged table of where good parameters have been found to lie."""
+    study: bool = False
+    """Made to repeat a published study; never chosen for a patient unless named."""
     notes: list[str] = []
     """Limits of the numbers and of the model that a reader of the report must know."""
 
@@ -293,6 +372,10 @@ class Protocol(Section):
         for index, goal in enumerate(self.goals):
             for name in goal.structures:
                 yield ("goals", index, "structure" if goal.structure else "one_of"), name
+        for index, stage in enumerate(self.stages):
+            for number, goal in enumerate(stage.goals):
+                for name in goal.structures:
+                    yield ("stages", index, "goals", number), name
         for index, item in enumerate(self.report):
             yield ("report", index, "structure"), item.structure
         for index, rule in enumerate(self.objectives):

@@ -18,7 +18,8 @@ from agent.cli import app
 from agent.command.cases import Request, UsageError, find_patient, guess_protocol, patient_on_server
 from agent.command.exit_status import ExitStatus
 from agent.command.planning import exit_status, stoppable
-from agent.planners import make_planner
+from agent.planners.rules import Rules
+from agent.records import ModelCosts
 from agent.report.page import write_report
 from agent.trace import Ended, Trace
 from bridge import INTENDED_USE, model
@@ -155,7 +156,7 @@ def test_report_rebuilds_the_page(finished_run: Path) -> None:
 def test_report_warns_of_a_changed_trace(tmp_path: Path) -> None:
     """The page is made all the same, and both it and stderr say that the trace cannot be relied on."""
     with Trace(tmp_path / "trace.jsonl") as trace:
-        trace.write(Ended(2, "done", 1.0, 61))
+        trace.write(Ended(2, "done", 1.0, 61, {}, ModelCosts()))
     run_folder.write(make_run(), tmp_path)
     assert call("report", tmp_path).stderr == ""
     text = (tmp_path / "trace.jsonl").read_text()
@@ -200,7 +201,7 @@ def test_compare_says_what_else_differs(tmp_path: Path) -> None:
 def test_trace_verify_tells_an_intact_trace_from_an_edited_one(tmp_path: Path) -> None:
     """Status 0 for a trace as it was written, 1 with the line for an edited one."""
     with Trace(tmp_path / "trace.jsonl") as trace:
-        trace.write(Ended(1, "done", 1.0, 3))
+        trace.write(Ended(1, "done", 1.0, 3, {}, ModelCosts()))
     assert call("trace", "verify", tmp_path).exit_code == 0
     text = (tmp_path / "trace.jsonl").read_text()
     (tmp_path / "trace.jsonl").write_text(text.replace('"tps_calls":3', '"tps_calls":2'))
@@ -266,9 +267,9 @@ def test_the_first_interrupt_ends_the_run_politely() -> None:
     """After one Ctrl-C the planner stops at its next turn; the run is told why; the old handler comes back."""
     told: list[str] = []
     before = signal.getsignal(signal.SIGINT)
-    with stoppable(make_planner("rules"), told.append) as planner:
+    with stoppable(Rules(), told.append) as planner:
         os.kill(os.getpid(), signal.SIGINT)
-        proposal = planner.propose(None)  # type: ignore[arg-type]
+        proposal = planner.propose(None, print)  # type: ignore[arg-type]
     assert proposal.stop
     assert proposal.rationale.startswith("Interrupted")
     assert "Ctrl-C again stops at once" in told[0]
@@ -277,7 +278,7 @@ def test_the_first_interrupt_ends_the_run_politely() -> None:
 
 def test_the_second_interrupt_stops_at_once() -> None:
     """A person who presses Ctrl-C twice is not kept waiting."""
-    with pytest.raises(KeyboardInterrupt), stoppable(make_planner("rules"), lambda _: None):
+    with pytest.raises(KeyboardInterrupt), stoppable(Rules(), lambda _: None):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
 

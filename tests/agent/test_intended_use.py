@@ -15,6 +15,7 @@ from agent import run_folder
 from agent.cli import app
 from agent.command import console
 from agent.command.doctor import Check, Health
+from agent.records import ModelCosts
 from agent.report.page import write_report
 from agent.trace import Ended, RunStarted, Trace
 from bridge import INTENDED_USE
@@ -25,8 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run folder."""
     made, run = tmp_path_factory.mktemp("run"), make_run()
     with Trace(made / "trace.jsonl") as trace:
-        trace.write(RunStarted("patients/P1", "test-60", "test-60.yaml", "rules", 7, {}, {}, run.result.server))
-        trace.write(Ended(2, "done", 12.5, 61))
+        trace.write(RunStarted("patients/P1", "test-60", "test-60.yaml", "rules", 7, {}, {}, run.result.server, "", {}))
+        trace.write(Ended(2, "done", 12.5, 61, {}, ModelCosts()))
     run_folder.write(run, made)
     write_report(made)
     return made

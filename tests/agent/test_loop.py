@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from coarse import COARSE, Limited
 
 from agent import protocols
 from agent.goals import describe, score, unmet
-from agent.loop import Budget, run
+from agent.loop import Budget, Options, run
 from agent.observation import Observation
-from agent.planners import Planner, make_planner
+from agent.planners import Planner
+from agent.planners.rules import Rules
 from agent.preparation import PreparationError
-from agent.proposal import Change, Proposal
+from agent.proposal import Change, CheckFailure, Decision, Fault, Proposal
 from agent.protocols import LoadedProtocol
 from agent.records import GoalStatus, RunResult
-from agent.trace import Progressed, Trace, read, verify
+from agent.review import Reviewer, Sheet, accept, edit, reject, stop
+from agent.trace import Progressed, Tell, Trace, read, verify
 from bridge import model, testing
 from bridge.backends.simulator import Simulator
 from bridge.client import Client
 from sim_tps.cases import make_case
+
+NOMINAL = Options()
 
 
 @dataclass
@@ -32,8 +38,9 @@ class Scripted:
     proposals: list[Proposal]
     seen: list[Observation]
     name: str = "scripted"
+    arm: Mapping[str, Any] = field(default_factory=dict)
 
-    def propose(self, observation: Observation) -> Proposal:
+    def propose(self, observation: Observation, tell: Tell) -> Proposal:
         self.seen.append(observation)
         return self.proposals.pop(0) if self.proposals else Proposal("The script is over.", stop=True)
 
@@ -59,7 +66,15 @@ class Finished:
     progress: list[Progressed]
 
 
-def plan(client: Client, protocol: LoadedProtocol, planner: Planner, folder: Path, attempts: int = 3) -> Finished:
+def plan(
+    client: Client,
+    protocol: LoadedProtocol,
+    planner: Planner,
+    folder: Path,
+    attempts: int = 3,
+    options: Options = NOMINAL,
+    reviewer: Reviewer | None = None,
+) -> Finished:
     case = client.patients()[0].name
     progress: list[Progressed] = []
     path = folder / "trace.jsonl"
@@ -71,7 +86,8 @@ def plan(client: Client, protocol: LoadedProtocol, planner: Planner, folder: Pat
             protocol,
             planner,
             trace=trace,
-            budget=Budget(attempts=attempts),
+            options=replace(options, budget=Budget(attempts=attempts)),
+            reviewer=reviewer,
             on_event=lambda event: progress.append(event) if isinstance(event, Progressed) else None,
         )
     return Finished(result, path, progress)
@@ -80,7 +96,7 @@ def plan(client: Client, protocol: LoadedProtocol, planner: Planner, folder: Pat
 @pytest.fixture(scope="module")
 def finished(client: Client, coarse: LoadedProtocol, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """Three attempts of the rules planner."""
-    return plan(client, coarse, make_planner("rules"), tmp_path_factory.mktemp("run"))
+    return plan(client, coarse, Rules(), tmp_path_factory.mktemp("run"))
 
 
 def test_every_attempt_is_normalised_to_the_coverage_point(finished: Finished) -> None:
@@ -130,8 +146,10 @@ def test_the_trace_is_whole_and_counts_every_call(finished: Finished) -> None:
 def test_the_restored_plan_measures_as_recorded(finished: Finished) -> None:
     """The trace holds the comparison made after the restore, and nothing differed."""
     (restored,) = (line["data"] for line in read(finished.trace) if line["event"] == "Restored")
-    assert (restored["attempt"], restored["exact"]) == (finished.result.best, True)
-    assert restored["largest_difference_percent"] < 1e-3
+    assert restored["attempt"] == finished.result.best
+    assert finished.result.restoration is not None
+    assert restored["restoration"]["largest_difference_percent"] < 1e-3
+    assert (finished.result.restoration.exact, finished.result.restoration.within) == (True, True)
 
 
 def test_goals_are_judged_on_the_final_dose(finished: Finished) -> None:
@@ -207,7 +225,7 @@ def test_a_missing_target_is_refused_with_what_the_patient_has(
     """Without its target a patient is not planned; the error lists the structures, the trace ends with it."""
     text = COARSE.replace("OuterTarget", "PTV_Lung").replace("aliases: [PTV]", "aliases: []")
     with pytest.raises(PreparationError, match=r"PTV_Lung.*OuterTarget"):
-        plan(client, protocols.read(text, "lung.yaml"), make_planner("rules"), tmp_path)
+        plan(client, protocols.read(text, "lung.yaml"), Rules(), tmp_path)
     assert read(tmp_path / "trace.jsonl")[-1]["event"] == "Failed"
     assert verify(tmp_path / "trace.jsonl").ok
 
@@ -220,6 +238,123 @@ def test_where_only_settings_come_back_the_plan_is_made_again(coarse: LoadedProt
         result = plan(connected, coarse, Scripted([], []), tmp_path).result
     lines = read(tmp_path / "trace.jsonl")
     (restored,) = (line["data"] for line in lines if line["event"] == "Restored")
-    assert restored["exact"] is False
+    assert restored["restoration"]["exact"] is False
+    assert result.restoration is not None
+    assert result.restoration.tolerance_percent == 2.0
     assert sum(line["event"] == "Optimised" for line in lines) == 2
     assert result.best_attempt.goals[0].value == pytest.approx(50.0, abs=0.005)
+
+
+REFINED = COARSE.replace(
+    "objectives:\n",
+    """stages:
+  - id: refinement
+    title: A colder core, and a hotter target is allowed
+    goals:
+      - {structure: Core, goal: "D10%[Gy] <= 1", rank: 2}
+objectives:
+  - {structure: BODY, type: upper, dose_gy: 40, volume_percent: 10, priority: 0, stage: refinement}
+""",
+).replace('"D10%[Gy] <= 25"', '"D10%[Gy] <= 45"')
+"""The first attempt is acceptable; the refinement asks for what cannot be had."""
+
+
+@pytest.fixture(scope="module")
+def refined(client: Client, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, list[Observation]]:
+    """A refinement in which one attempt loses coverage-for-core, and one improves."""
+    spoil = Proposal("Gives up the core.", (Change("Core upper", "priority", 17.0, "test"),))
+    pull = Proposal("Pulls the core.", (Change("Core upper", "priority", 149.0, "test"),))
+    done = Proposal("First stage is over.", stop=True)
+    planner = Scripted([done, spoil, pull], [])
+    protocol = protocols.read(REFINED, "refined.yaml")
+    folder = tmp_path_factory.mktemp("refined")
+    return plan(client, protocol, planner, folder, attempts=9, options=Options(stages=True)), planner.seen
+
+
+def test_a_refinement_judges_by_its_own_goals(refined: tuple[Finished, list[Observation]]) -> None:
+    """In the later stage its goal has taken the place of the first one, and each attempt says which stage it is of."""
+    result = refined[0].result
+    assert [attempt.stage for attempt in result.attempts] == ["", "refinement", "refinement"]
+    assert "Core D10%[Gy] <= 1" in {describe(goal) for goal in result.attempts[1].goals}
+
+
+def test_a_refinement_keeps_nothing_worse(refined: tuple[Finished, list[Observation]]) -> None:
+    """The attempt that made a goal worse says which and is not kept, whatever else it won; the other one is."""
+    _, spoilt, pulled = refined[0].result.attempts
+    assert any("Core D10%" in line for line in spoilt.lost)
+    assert (spoilt.kept, pulled.kept, pulled.lost) == (False, True, ())
+    assert refined[0].result.best == 3
+
+
+def test_a_refinement_frees_its_own_objectives(refined: tuple[Finished, list[Observation]]) -> None:
+    """The objective that belongs to the later stage may be changed there and not before."""
+    before, after = (
+        next(state for state in seen.shown.objectives if state.name == "BODY upper 1") for seen in refined[1][:2]
+    )
+    assert (before.may_change, after.may_change) == ((), ("priority", "dose_gy"))
+
+
+def test_without_stages_a_run_ends_with_the_first(client: Client, tmp_path: Path) -> None:
+    """A planner that does not refine is never shown the later goals."""
+    result = plan(client, protocols.read(REFINED, "refined.yaml"), Scripted([], []), tmp_path).result
+    assert {attempt.stage for attempt in result.attempts} == {""}
+
+
+@dataclass
+class Person:
+    """A reviewer that plays a list of answers."""
+
+    answers: list[Callable[[Sheet], Decision]]
+    shown: list[tuple[Sheet, tuple[CheckFailure, ...]]] = field(default_factory=list)
+
+    def decide(self, sheet: Sheet, problems: tuple[CheckFailure, ...] = ()) -> Decision:
+        self.shown.append((sheet, problems))
+        return self.answers.pop(0)(sheet)
+
+
+PULL = Proposal("Pull the core.", (Change("Core upper", "priority", 100.0, "test"),))
+
+
+def test_a_rejection_reaches_the_next_question(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """The reason a person gives is in what the planner is shown next, and the proposal was not carried out."""
+    planner = Scripted([PULL, PULL], [])
+    person = Person([lambda s: reject(s, "too strong for the parotid", by="test"), partial(stop, by="test")] * 2)
+    result = plan(client, coarse, planner, tmp_path, 5, Options(review="each"), person).result
+    assert [remark.reason for remark in planner.seen[1].remarks] == ["too strong for the parotid"]
+    assert len(result.attempts) == 1
+    assert result.stop_reason.startswith("Stopped by the reviewer")
+
+
+def test_an_edit_is_checked_and_takes_the_planners_place(
+    client: Client, coarse: LoadedProtocol, tmp_path: Path
+) -> None:
+    """An edit beyond the limits comes back with what is wrong; the next one is what the plan gets."""
+    wild = (Change("Core upper", "priority", 990.0, "mine"),)
+    mine = (Change("Core upper", "priority", 80.0, "mine"),)
+    person = Person([partial(edit, changes=wild, by="test"), partial(edit, changes=mine, by="test"),
+                     partial(stop, by="test"), partial(accept, by="test")])  # fmt: skip
+    result = plan(client, coarse, Scripted([PULL, PULL], []), tmp_path, 5, Options(review="each"), person).result
+    assert [failure.fault for failure in person.shown[1][1]] == [Fault.STEP]
+    assert 80.0 in [objective.spec.priority for objective in result.attempts[1].objectives]
+
+
+def test_the_plan_is_shown_with_the_digest_that_commits_it(
+    client: Client, coarse: LoadedProtocol, tmp_path: Path
+) -> None:
+    """A final review sees the plan's sheet; what was said is in the result and in the trace."""
+    person = Person([partial(accept, by="test")])
+    result = plan(client, coarse, Scripted([], []), tmp_path, 1, Options(review="final"), person).result
+    ((sheet, _),) = person.shown
+    assert (sheet.kind, bool(sheet.commit_digest)) == ("plan", True)
+    assert result.decision is not None
+    assert result.decision.digest == sheet.digest
+    assert [line["data"]["what"] for line in read(tmp_path / "trace.jsonl") if line["event"] == "Reviewed"] == ["plan"]
+
+
+def test_faults_are_counted_by_kind(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """Each refused proposal counts under its fault, in the result and in the trace's end."""
+    nonsense = Proposal("?", (Change("Core upper", "priority", 1e6, "?"),))
+    unreadable = Proposal("", unreadable=(CheckFailure(Fault.NO_JSON, "", "", None, "no JSON", "a JSON object"),))
+    result = plan(client, coarse, Scripted([unreadable, nonsense], []), tmp_path).result
+    assert result.format_errors == {"no-json": 1, "out-of-range": 1, "step-too-large": 1}
+    assert read(tmp_path / "trace.jsonl")[-1]["data"]["format_errors"] == result.format_errors

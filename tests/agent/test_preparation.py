@@ -90,7 +90,11 @@ def test_goals_on_absent_structures_stay_with_their_reason(tmp_path: Path) -> No
     """The liver's goal is bound to nothing, so that it is shown and not evaluated."""
     with tps(tmp_path) as client, writing(client) as session:
         made = prepared(client, session, COARSE, tmp_path)
-    reasons = {goal.metric.structure: goal.metric.absent_because for goal in made.goals if goal.metric.resource is None}
+    reasons = {
+        goal.metric.structure: goal.metric.absent_because
+        for goal in made.stages[0].goals
+        if goal.metric.resource is None
+    }
     assert reasons == {"Liver": "the patient has no Liver"}
 
 
@@ -112,7 +116,7 @@ def test_each_of_several_targets_has_its_own_goals(tmp_path: Path) -> None:
     assert len(targets) >= 2
     assert len(made.normalisations) == len(targets)
     for target in targets:
-        goals = [goal for goal in made.goals if goal.metric.structure == target]
+        goals = [goal for goal in made.stages[0].goals if goal.metric.structure == target]
         assert {goal.text.metric.text for goal in goals} >= {"V18Gy[%]", "CI Paddick", "GI"}
         assert all(goal.metric.body is not None for goal in goals)
         assert (f"{target} upper", 0.5, f"{target} lower") in made.limits.ratios

@@ -10,8 +10,7 @@ from observations import OBJECTIVES, goal, observation, step
 
 from agent.checks import check
 from agent.observation import Observation
-from agent.planners import make_planner
-from agent.planners.rules import TRIES
+from agent.planners.rules import TRIES, Rules
 from agent.proposal import Change, Proposal
 from agent.records import GoalResult
 from bridge import model
@@ -21,7 +20,7 @@ MISSED_CORE = goal("Core", "D10%[Gy] <= 25", 30.0)
 
 
 def propose(*goals: GoalResult, normalization_percent: float = 100.5) -> Proposal:
-    return make_planner("rules").propose(observation(step(1, *goals, normalization_percent=normalization_percent)))
+    return Rules().propose(observation(step(1, *goals, normalization_percent=normalization_percent)), print)
 
 
 def changed(proposal: Proposal) -> set[str]:
@@ -55,7 +54,7 @@ def test_an_objective_without_loss_is_given_a_lower_dose() -> None:
     """Priority cannot move an objective whose loss is zero; its dose can."""
     idle = tuple(replace(o, value=0.0) if o.name == "Core upper" else o for o in OBJECTIVES)
     asked = observation(step(1, goal("Core", "D10%[Gy] <= 25", 26.0), objectives=idle))
-    (change,) = make_planner("rules").propose(asked).changes
+    (change,) = Rules().propose(asked, print).changes
     assert (change.field, change.value < 18.0) == ("dose_gy", True)
 
 
@@ -81,21 +80,21 @@ def worse_tries(count: int) -> Observation:
 def test_all_tries_pass_the_checks(count: int) -> None:
     """Whatever the routine tries after failures, it stays inside bounds, steps and ratios."""
     asked = worse_tries(count)
-    proposal = make_planner("rules").propose(asked)
+    proposal = Rules().propose(asked, print)
     assert proposal.stop or check(proposal, asked) == ()
 
 
 def test_after_a_worse_attempt_it_goes_back_to_the_best_more_gently() -> None:
     """The next try starts from the best attempt, with a smaller step."""
-    first = make_planner("rules").propose(worse_tries(0)).changes[0]
-    second = make_planner("rules").propose(worse_tries(1))
+    first = Rules().propose(worse_tries(0), print).changes[0]
+    second = Rules().propose(worse_tries(1), print)
     assert second.start_from == 1
     assert OBJECTIVES[2].priority < second.changes[0].value < first.value
 
 
 def test_it_stops_when_its_tries_are_used_up_and_says_what_is_left() -> None:
     """After the last fruitless try the routine stops, naming the goal and its value."""
-    proposal = make_planner("rules").propose(worse_tries(len(TRIES)))
+    proposal = Rules().propose(worse_tries(len(TRIES)), print)
     assert proposal.stop
     assert "Core D10%[Gy] <= 25 (30.00)" in proposal.rationale
 
@@ -110,15 +109,15 @@ def test_wishes_wait_until_musts_and_shoulds_are_met() -> None:
 def test_the_same_observation_gives_the_same_proposal() -> None:
     """The routine has no memory and no chance in it."""
     asked = worse_tries(2)
-    assert make_planner("rules").propose(asked) == make_planner("rules").propose(asked)
+    assert Rules().propose(asked, print) == Rules().propose(asked, print)
 
 
 def test_it_stops_when_attempts_bring_only_details() -> None:
     """Four attempts that each gain a hair are not worth a fifth."""
     slow = [step(number, goal("Core", "D10%[Gy] <= 25", 30.0 - 0.01 * number)) for number in range(1, 6)]
-    assert "brought no goal nearer" in make_planner("rules").propose(observation(*slow)).rationale
+    assert "brought no goal nearer" in Rules().propose(observation(*slow), print).rationale
     steady = [step(number, goal("Core", "D10%[Gy] <= 25", 40.0 - number)) for number in range(1, 6)]
-    assert not make_planner("rules").propose(observation(*steady)).stop
+    assert not Rules().propose(observation(*steady), print).stop
 
 
 @pytest.mark.parametrize(("body_max_gy", "pulled"), [(60.0, {"External upper", "zInner upper"}), (57.0, HOT_IN_TARGET)])
@@ -127,7 +126,7 @@ def test_a_hot_spot_is_pulled_where_it_lies(body_max_gy: float, pulled: set[str]
     missed = goal("External", "D0.03cc[Gy] <= 55", 56.5)
     asked = observation(step(1, missed))
     curves = {"PTV": curve("PTV", 57.0), "External": curve("External", body_max_gy)}
-    assert changed(make_planner("rules").propose(replace(asked, dvhs=curves))) == pulled
+    assert changed(Rules().propose(replace(asked, dvhs=curves), print)) == pulled
 
 
 def curve(name: str, max_gy: float) -> model.Dvh:
@@ -139,5 +138,5 @@ def test_a_priority_that_moved_nothing_is_followed_by_a_dose() -> None:
     """When the last raise of a priority left the goal where it was, the objective's dose is lowered instead."""
     raised = Change("Core upper", "priority", 120.0, "test")
     second = step(2, goal("Core", "D10%[Gy] <= 25", 29.99), changes=(raised,))
-    (change,) = make_planner("rules").propose(observation(step(1, MISSED_CORE), second)).changes
+    (change,) = Rules().propose(observation(step(1, MISSED_CORE), second), print).changes
     assert (change.objective, change.field) == ("Core upper", "dose_gy")

@@ -11,6 +11,7 @@ import pytest
 from run_builder import make_run, sequenced
 
 from agent import run_folder
+from agent.records import ModelCosts
 from agent.run_folder import RunFolderError
 from agent.trace import Ended, Trace
 from bridge import INTENDED_USE
@@ -134,7 +135,7 @@ def test_a_trace_rewritten_whole_is_found(tmp_path: Path) -> None:
 
 def _write_trace(folder: Path, stop_reason: str) -> None:
     with Trace(folder / "trace.jsonl") as trace:
-        trace.write(Ended(2, stop_reason, 12.5, 61))
+        trace.write(Ended(2, stop_reason, 12.5, 61, {}, ModelCosts()))
 
 
 def test_a_missing_part_is_found(tmp_path: Path) -> None:

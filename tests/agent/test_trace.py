@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.records import ModelCosts
 from agent.trace import Decided, Ended, Trace, read, verify
 
 LINES = 6
@@ -22,7 +23,16 @@ def trace(tmp_path: Path) -> Path:
     with Trace(path, clock=lambda: datetime(2026, 1, 2, tzinfo=UTC)) as written:
         for number in range(1, LINES):
             written.write(Decided(number, kept=True, best=number, reason="better"))
-        written.write(Ended(best=5, stop_reason="Every goal is met.", seconds=1.5, tps_calls=70))
+        written.write(
+            Ended(
+                best=5,
+                stop_reason="Every goal is met.",
+                seconds=1.5,
+                tps_calls=70,
+                format_errors={},
+                model_costs=ModelCosts(),
+            )
+        )
     return path
 
 
@@ -106,7 +116,16 @@ def test_a_trace_rewritten_whole_is_found_by_its_kept_head(trace: Path, tmp_path
     kept_head = verify(trace).head
     rewritten = tmp_path / "rewritten.jsonl"
     with Trace(rewritten) as written:
-        written.write(Ended(best=1, stop_reason="Every goal is met.", seconds=1.0, tps_calls=9))
+        written.write(
+            Ended(
+                best=1,
+                stop_reason="Every goal is met.",
+                seconds=1.0,
+                tps_calls=9,
+                format_errors={},
+                model_costs=ModelCosts(),
+            )
+        )
     assert verify(rewritten).ok
     assert not verify(rewritten, expected_head=kept_head).ok
 

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from agent import protocols
-from agent.loop import Budget, run
-from agent.planners import make_planner
+from agent.loop import Budget, Options, run
+from agent.planners.rules import Rules
 from agent.records import GoalStatus
 from agent.trace import Trace
 from bridge import model
@@ -46,9 +46,15 @@ def open_goals(name: str, seed: int) -> list[str]:
         with serve(backend) as server, server.client() as client, Trace(Path(folder) / "trace.jsonl") as trace:
             patient = client.patients()[0].name
             with client.session(patient, mode=model.SessionMode.READ_WRITE) as session:
-                protocol, planner = protocols.load(COHORTS[name]), make_planner("rules")
+                protocol, planner = protocols.load(COHORTS[name]), Rules()
                 result = run(
-                    client, session, patient, protocol, planner, trace=trace, budget=Budget(attempts=1), seed=seed
+                    client,
+                    session,
+                    patient,
+                    protocol,
+                    planner,
+                    trace=trace,
+                    options=Options(Budget(attempts=1), case_seed=seed),
                 )
     failed = (GoalStatus.MISSED, GoalStatus.ACCEPTABLE)
     goals = [goal for goal in result.best_attempt.goals if goal.rank <= 2 and goal.status in failed]
