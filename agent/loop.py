@@ -1,8 +1,8 @@
 """The planning loop: observe, propose, check, review, apply, optimise, dose, evaluate, record; keep the best.
 
-    propose ─▶ check ─▶ review ─▶ change ─▶ carry out ─▶ evaluate ─▶ record ─▶ goals met, or budget spent?
-       ▲ repair  │  reject │                                                    │ no
-       └─────────┴─────────┴──────────────── observation ◀──────────────────────┘   at the end: restore the best
+    ask (propose, check, review) ─▶ change ─▶ carry out ─▶ evaluate ─▶ record ─▶ goals met, or budget spent?
+     ▲                                                                           │ no
+     └─────────────────────────────── observation ◀──────────────────────────────┘   at the end: restore the best
 
 The one idea: the loop knows nothing of planning and the planner nothing of the TPS. A planner sees an `Observation` and
 answers with a `Proposal`; everything reaches the TPS through the contract's client; the plan left behind is the best
@@ -18,34 +18,30 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
-from types import MappingProxyType
-from typing import Any
 
 from agent import goals as goal_rules
+from agent.asking import MAX_REPAIRS, STOPPED, Asking
 from agent.calls import Calls
-from agent.checks import apply, check
+from agent.checks import apply
 from agent.conflicts import find_conflicts
 from agent.driver import Driver, Outcome
 from agent.measuring import RunError
 from agent.observation import ObjectiveState, Observation, Remark, Step
 from agent.planners import Planner
 from agent.preparation import BoundStage, Prepared, prepare, with_values
-from agent.proposal import Change, CheckFailure, Decision, Proposal, Review, Verdict
+from agent.proposal import Change, CheckFailure, Decision, Proposal, Review
 from agent.protocols import LoadedProtocol
 from agent.records import Attempt, Conflict, GoalResult, Restoration, RunResult
-from agent.review import Reviewer, Sheet, edited, judge, plan_sheet, proposal_sheet, remark
+from agent.review import Reviewer, plan_sheet
 from agent.trace import (
     Applied,
-    Checked,
     ConflictsFound,
     Decided,
     Ended,
     Evaluated,
     Failed,
     PlanPrepared,
-    Proposed,
     Restored,
-    Reviewed,
     RunStarted,
     StageBegan,
     Tell,
@@ -57,12 +53,8 @@ from bridge.client import Client, Session
 
 __all__ = ["MAX_REPAIRS", "STOPPED", "Budget", "Options", "RunError", "run"]
 
-MAX_REPAIRS = 3
-"""How often a planner may repair a proposal that fails the checks, before the run ends with the best attempt."""
 FIRST_STAGE_SHARE = 2 / 3
 """Of the attempts, where a refinement is to follow."""
-STOPPED = "Stopped by the reviewer"
-"""How the stop reason begins when the reviewing person ended the run."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +117,8 @@ def run(
     bridge.errors.BridgeError
         What the server answered; the trace holds it too.
     """
-    if options.review != "none" and reviewer is None:
-        raise ValueError(f"review {options.review!r} needs a reviewer.")
     call = Calls(trace, on_event)
+    asking = Asking(call, planner, options.review, reviewer)
     started = time.monotonic()
     try:
         server = call(client.server_info)
@@ -145,8 +136,8 @@ def run(
         )  # fmt: skip
         prepared = prepare(call, session, case, protocol.protocol, server, options.start_seed)
         driver = Driver(call, session, server, prepared)
-        going = _Run(call, session, server, prepared, driver, planner, options, reviewer, started)
-        stop_reason = going.go()
+        going = _Run(call, session, server, prepared, driver, options, started)
+        stop_reason = going.go(asking)
         return RunResult(
             case=case,
             protocol=protocol.protocol.id,
@@ -170,6 +161,7 @@ def run(
             model_costs=call.ledger.model,
             restoration=going.restoration,
             decision=going.decision,
+            commit_digest=going.commit_digest,
         )
     except (Exception, KeyboardInterrupt) as error:
         call.tell(Failed(type(error).__name__, str(error)))
@@ -187,8 +179,7 @@ def first_observations(
     server = call(client.server_info)
     prepared = prepare(call, session, case, protocol.protocol, server)
     driver = Driver(call, session, server, prepared)
-    options = Options(stages=stages)
-    going = _Run(call, session, server, prepared, driver, _Silent(), options, None, time.monotonic())
+    going = _Run(call, session, server, prepared, driver, Options(stages=stages), time.monotonic())
     going.begin()
     going.attempt(Proposal("The protocol's own objectives."))
     shown = [going.observation()]
@@ -196,16 +187,6 @@ def first_observations(
         going.refine(stage)
         shown.append(going.observation())
     return tuple(shown)
-
-
-class _Silent:
-    """Stands where a planner would, and proposes nothing."""
-
-    name = "none"
-    arm: Mapping[str, Any] = MappingProxyType({})
-
-    def propose(self, observation: Observation, tell: Tell) -> Proposal:  # noqa: ARG002
-        return Proposal("Nothing was asked.", stop=True)
 
 
 @dataclass
@@ -217,9 +198,7 @@ class _Run:
     server: model.ServerInfo
     prepared: Prepared
     driver: Driver
-    planner: Planner
     options: Options
-    reviewer: Reviewer | None
     started: float
     attempts: list[Attempt] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
@@ -227,30 +206,31 @@ class _Run:
     best: int = 0
     baseline: int | None = None
     """In a later stage: the attempt that none may be worse than."""
-    remarks: list[Remark] = field(default_factory=list)
     conflicts: tuple[Conflict, ...] = ()
     restoration: Restoration | None = None
     decision: Decision | None = None
     """Of the reviewing person, on the plan."""
+    commit_digest: str = ""
+    """Of the pending changes that the person was shown."""
 
     def __post_init__(self) -> None:
         self.left, self.beams = self.prepared.plan, self.prepared.beams
         self.stages = self.prepared.stages if self.options.stages else self.prepared.stages[:1]
         self.stage = self.stages[0]
 
-    def go(self) -> str:
+    def go(self, asking: Asking) -> str:
         """The whole run; answers why it stopped."""
         self.begin()
-        reason = self.plan_stage(Proposal("The protocol's own objectives."))
+        reason = self.plan_stage(asking, Proposal("The protocol's own objectives."))
         for stage in self.stages[1:]:
             if not self.may_refine(reason):
                 break
             self.refine(stage)
-            reason = self.plan_stage()
+            reason = self.plan_stage(asking)
         self.restore_best()
         self.conflicts = find_conflicts(self.observation())
         self.call.tell(ConflictsFound(self.conflicts))
-        self.review_plan()
+        self.review_plan(asking)
         seconds, ledger = round(time.monotonic() - self.started, 3), self.call.ledger
         self.call.tell(Ended(self.best, reason, seconds, self.call.count, dict(ledger.format_errors), ledger.model))
         return reason
@@ -266,14 +246,14 @@ class _Run:
             )
         )  # fmt: skip
 
-    def plan_stage(self, proposal: Proposal | None = None) -> str:
+    def plan_stage(self, asking: Asking, proposal: Proposal | None = None) -> str:
         """Attempt after attempt, until the stage's goals are met or its budget is spent; answers which."""
         while True:
             if proposal is not None:
                 self.attempt(proposal)
             if reason := self.finished():
                 return reason
-            proposal = self.next_proposal()
+            proposal = asking.next_proposal(self.observation)
             if proposal.stop:
                 return proposal.rationale
 
@@ -402,64 +382,15 @@ class _Run:
         attempts = self.options.budget.attempts
         return attempts if self.stage is self.stages[-1] else math.ceil(attempts * FIRST_STAGE_SHARE)
 
-    def next_proposal(self) -> Proposal:
-        """Ask the planner; let it repair what the checks refuse, and hear why a person turned it down."""
-        failures: tuple[CheckFailure, ...] = ()
-        repairs = 0
-        while repairs <= MAX_REPAIRS:
-            observation = self.observation(failures)
-            proposal = self.planner.propose(observation, self.call.tell)
-            failures = self.checked(proposal, observation)
-            if failures:
-                repairs += 1
-            elif (reviewed := self.reviewed(proposal, observation)) is not None:
-                return reviewed
-        why = f"The planner's proposal was refused {1 + MAX_REPAIRS} times, last: {'; '.join(map(str, failures))}"
-        return Proposal(why, stop=True)
-
-    def checked(self, proposal: Proposal, observation: Observation) -> tuple[CheckFailure, ...]:
-        number = len(self.attempts) + 1
-        self.call.tell(Proposed(number, proposal))
-        failures = check(proposal, observation)
-        self.call.tell(Checked(number, failures))
-        return failures
-
-    def reviewed(self, proposal: Proposal, observation: Observation) -> Proposal | None:
-        """The proposal as the person lets it pass; None where it was turned down, with the reason remembered."""
-        if self.options.review != "each" or proposal.stop:
-            return proposal
-        sheet = proposal_sheet(proposal, observation)
-        problems: tuple[CheckFailure, ...] = ()
-        while True:
-            decision = self.ask(sheet, problems)
-            if decision.verdict is Verdict.STOP:
-                return Proposal(f"{STOPPED}. {decision.reason}".strip(), stop=True)
-            if decision.verdict is Verdict.REJECT:
-                self.remarks.append(remark(sheet, decision))
-                return None
-            if decision.verdict is Verdict.ACCEPT:
-                return proposal
-            changed = edited(proposal, decision)
-            problems = self.checked(changed, observation)
-            if not problems:
-                return changed
-
-    def review_plan(self) -> None:
+    def review_plan(self, asking: Asking) -> None:
         """Show the best plan and hear what the person says of it."""
         if self.options.review == "none":
             return
         digest = self.call(self.session.pending_changes).digest
-        self.decision = self.ask(plan_sheet(self.steps[0], self.step(self.best), self.left.etag, digest))
+        self.decision = asking.decision(plan_sheet(self.steps[0], self.step(self.best), self.left.etag, digest))
+        self.commit_digest = digest
 
-    def ask(self, sheet: Sheet, problems: tuple[CheckFailure, ...] = ()) -> Decision:
-        if self.reviewer is None:
-            raise RunError("a review was asked for, and there is nobody to ask.")
-        decision = self.reviewer.decide(sheet, problems)
-        judge(decision, sheet)
-        self.call.tell(Reviewed(sheet.attempt, sheet.kind, decision))
-        return decision
-
-    def observation(self, rejected: tuple[CheckFailure, ...] = ()) -> Observation:
+    def observation(self, rejected: tuple[CheckFailure, ...] = (), remarks: tuple[Remark, ...] = ()) -> Observation:
         prepared = self.prepared
         return Observation(
             history=tuple(self.steps),
@@ -479,7 +410,7 @@ class _Run:
             labels=prepared.told_as,
             knowledge=prepared.knowledge,
             fixed_set=prepared.fixed_set,
-            remarks=tuple(self.remarks),
+            remarks=remarks,
             rejected=rejected,
         )
 

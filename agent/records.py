@@ -176,6 +176,8 @@ class RunResult:
     restoration: Restoration | None = None
     decision: Decision | None = None
     """What a reviewing person said to the plan; None where nobody was asked."""
+    commit_digest: str = ""
+    """Of the pending changes that the person was shown; only they may be committed."""
 
     @property
     def mu_per_fraction(self) -> float | None:

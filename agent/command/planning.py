@@ -268,6 +268,8 @@ def _commit(session: Session, result: RunResult) -> None:
     if decision is not None and decision.verdict is not Verdict.ACCEPT:
         console.say("Not saved, as the plan was not accepted; it is in the run folder all the same.")
         return
+    if decision is not None and pending.digest != result.commit_digest:
+        raise RunError("the plan on the server is not the one that was shown and accepted any more; nothing was saved.")
     if decision is not None or console.agreed(pending):
         _save(session, pending, "confirmed at the terminal")
         console.say("Saved on the server.")
