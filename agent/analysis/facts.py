@@ -54,6 +54,9 @@ def facts_for(story: Story, text: Text) -> Facts:
     for chapter in before:
         facts += _of_attempt(chapter, highest_gy)
         states |= {state.name: state for state in _states(chapter)}
+    for stage in story.stages:
+        if stage.baseline < text.attempt:
+            facts += [fact for goal in stage.goals for fact in _of_goal(goal, f"start of {stage.stage}")]
     for change in text.changes:
         if change.objective in states:
             facts += _of_field(states[change.objective], change.field, change.value, "proposed", highest_gy)

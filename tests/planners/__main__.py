@@ -1,0 +1,49 @@
+"""The planners at work, through the real command and without a model: tables on the screen, files under ``build/``.
+
+    python -m tests.planners                 everything, in this order
+    python -m tests.planners faults traces   only these parts
+
+planners   planners.json       the three planners with a sensible scripted model, each in its arms
+faults     model-faults.json   everything a model and its server can get wrong, and what the loop did
+budget     equal-budget.json   planners without a model on one budget, with equal-budget.png
+traces     trace-checks.json   changed traces are found, and a run is made again from its trace
+prompts    prompts/*.md        what the three planners would send
+
+Every run keeps its folder under ``build/planners/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from time import monotonic
+
+from bridge import logs
+from tests.planners import budgets, model_faults, models, prompts, trace_checks
+from tests.planners.running import console
+
+PARTS: Mapping[str, Callable[[], None]] = {
+    "planners": models.show,
+    "faults": model_faults.show,
+    "budget": budgets.show,
+    "traces": trace_checks.show,
+    "prompts": prompts.show,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    chosen = parser.parse_args().parts or [*PARTS]
+    if unknown := [part for part in chosen if part not in PARTS]:
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    logs.configure("warning")
+    began = monotonic()
+    for part in chosen:
+        console.rule(part)
+        PARTS[part]()
+    console.print(f"{(monotonic() - began) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""The prompts of the three planners as ``--show-prompt`` prints them, to be read by a person.
+
+The one idea: they come from the command, on the cases that the planners are shown on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.planners.running import BUILD, say, show_prompt
+
+PROMPTS: Mapping[str, tuple[str, ...]] = {
+    "sage": ("brain-srs", "--planner", "sage"),
+    "zero-shot": ("head-and-neck", "--planner", "zero-shot"),
+    "zero-shot-without-priors": ("head-and-neck", "--planner", "zero-shot", "--no-priors"),
+    "m2m": ("prostate", "--protocol", "prostate-m2m-7", "--planner", "m2m"),
+    "m2m-without-knowledge": ("prostate", "--protocol", "prostate-m2m-7", "--planner", "m2m", "--no-knowledge"),
+}
+
+
+def show() -> None:
+    """Write ``build/prompts/*.md``."""
+    folder = BUILD / "prompts"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, arguments in PROMPTS.items():
+        path = folder / f"{name}.md"
+        path.write_text(show_prompt(*arguments))
+        say(f"written: {path}", done=True)
