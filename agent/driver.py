@@ -33,6 +33,8 @@ class Outcome:
     total_value: float
     losses: Mapping[str, float]
     """Weighted loss by our objective name; empty where the TPS does not tell them apart."""
+    objectives_gy: Mapping[str, float | None]
+    """Objective -> the dose that the plan has where it asks."""
     sequencing: tuple[DoseChange, ...]
     normalization_percent: float
     goals: tuple[GoalResult, ...]
@@ -81,20 +83,21 @@ class Driver:
                 self._call(self._session.update_objective, self._server_names[new.name], self._prepared.spec(new))
         return self._call(self._session.set_normalization, self.plan, None).etag
 
-    def carry_out(self, number: int, goals: Sequence[BoundGoal]) -> Outcome:
+    def carry_out(self, number: int, goals: Sequence[BoundGoal], objectives: Sequence[ObjectiveState]) -> Outcome:
         """Optimise, dose, normalise, measure, keep a snapshot."""
         result = self._optimise(number)
         sequencing = self._calculate(result.dose)
         normalization_percent = self._measuring.normalise()
-        measured, reported = self._measuring.goals(goals)
+        measured = self._measuring.measure(goals, objectives)
         return Outcome(
             iterations=result.iterations,
             total_value=result.total_value,
             losses=self._losses(result),
+            objectives_gy=measured.objectives_gy,
             sequencing=sequencing,
             normalization_percent=normalization_percent,
-            goals=measured,
-            reported=reported,
+            goals=measured.goals,
+            reported=measured.reported,
             dvhs=self._measuring.dvhs(),
             dose=self._call(self._session.plan, self.plan).dose,
             snapshot=self._call(self._session.create_snapshot, self.plan, f"attempt {number}").name,
@@ -103,7 +106,7 @@ class Driver:
 
     def measured(self, goals: Sequence[BoundGoal]) -> tuple[GoalResult, ...]:
         """The plan as it stands, against other goals."""
-        return self._measuring.goals(goals)[0]
+        return self._measuring.measure(goals).goals
 
     def bring_back(self, best: Attempt, goals: Sequence[BoundGoal]) -> tuple[Attempt, Restoration]:
         """Restore an attempt and measure it again; the attempt as it stands now, and how near it is to the recorded.
@@ -117,8 +120,8 @@ class Driver:
             self._call(self._session.set_normalization, self.plan, None)
             self._calculate(self._optimise(best.number).dose)
             self._measuring.normalise()
-        measured, reported = self._measuring.goals(goals)
-        difference = largest_difference_percent(best.goals, measured)
+        measured = self._measuring.measure(goals)
+        difference = largest_difference_percent(best.goals, measured.goals)
         if exact and difference > EXACT_PERCENT:
             raise RunError(
                 f"attempt {best.number} was restored from {best.snapshot!r}, but its metrics differ by "
@@ -127,8 +130,14 @@ class Driver:
         restoration = Restoration(exact, difference, EXACT_PERCENT if exact else REOPTIMISED_PERCENT)
         if exact:
             return best, restoration
-        dose = self._call(self._session.plan, self.plan).dose
-        return replace(best, goals=measured, reported=reported, dvhs=self._measuring.dvhs(), dose=dose), restoration
+        again = replace(
+            best,
+            goals=measured.goals,
+            reported=measured.reported,
+            dvhs=self._measuring.dvhs(),
+            dose=self._call(self._session.plan, self.plan).dose,
+        )
+        return again, restoration
 
     def present(self) -> tuple[model.Plan, tuple[model.Beam, ...]]:
         """The plan as it stands, and its beams with their MU."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 
@@ -28,7 +28,7 @@ from agent.driver import Driver, Outcome
 from agent.measuring import RunError
 from agent.observation import ObjectiveState, Observation, Remark, Step
 from agent.planners import Planner
-from agent.preparation import BoundStage, Prepared, prepare, with_values
+from agent.preparation import BoundStage, Prepared, prepare
 from agent.proposal import Change, CheckFailure, Decision, Proposal, Review
 from agent.protocols import LoadedProtocol
 from agent.records import Attempt, Conflict, GoalResult, Restoration, RunResult
@@ -286,7 +286,7 @@ class _Run:
         started, calls_before, number = time.monotonic(), self.call.count, len(self.attempts) + 1
         changes = self.readable(proposal)
         objectives = self.apply(number, proposal, changes)
-        outcome = self.driver.carry_out(number, self.stage.goals)
+        outcome = self.driver.carry_out(number, self.stage.goals, objectives)
         lost = self.lost(outcome.goals)
         score = goal_rules.score(outcome.goals)
         kept = not self.steps or (not lost and score < self.step(self.best).score)
@@ -313,7 +313,7 @@ class _Run:
                 is_trial=proposal.is_trial,
             )
         )
-        states = with_values(objectives, outcome.losses)
+        states = _as_they_came_out(objectives, outcome)
         self.steps.append(
             Step(
                 number, proposal.start_from, proposal.changes, outcome.goals, states, score, kept,
@@ -439,6 +439,14 @@ class _Run:
 
     def step(self, number: int) -> Step:
         return self.steps[number - 1]
+
+
+def _as_they_came_out(objectives: Sequence[ObjectiveState], outcome: Outcome) -> tuple[ObjectiveState, ...]:
+    """The objectives with their weighted losses, and the doses that the plan has where they ask."""
+    return tuple(
+        replace(state, value=outcome.losses.get(state.name), has_gy=outcome.objectives_gy.get(state.name))
+        for state in objectives
+    )
 
 
 def _readable(change: Change, before: ObjectiveState) -> str:

@@ -7,10 +7,12 @@ a restore are the same few calls.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from agent import goals as goal_rules
 from agent.calls import Calls
 from agent.goals import BoundGoal
+from agent.observation import ObjectiveState
 from agent.preparation import Prepared
 from agent.records import DoseChange, GoalResult, ReportedMetric
 from bridge import model
@@ -19,6 +21,16 @@ from bridge.client import Session
 
 class RunError(Exception):
     """The run cannot go on; the message says what happened and what to do."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one dose came to."""
+
+    goals: tuple[GoalResult, ...]
+    reported: tuple[ReportedMetric, ...]
+    objectives_gy: Mapping[str, float | None]
+    """Objective -> the dose at the point where it asks."""
 
 
 class Measuring:
@@ -55,17 +67,21 @@ class Measuring:
         found = {f"{target} D95%": answer.value for target, answer in zip(targets, answers, strict=True)}
         return {what: gy for what, gy in {**found, "hottest point": dose.max_gy}.items() if gy is not None}
 
-    def goals(self, goals: Sequence[BoundGoal]) -> tuple[tuple[GoalResult, ...], tuple[ReportedMetric, ...]]:
-        """Every goal given, and every reported metric, in one call."""
+    def measure(self, goals: Sequence[BoundGoal], objectives: Sequence[ObjectiveState] = ()) -> Measured:
+        """Every goal, every reported metric, and the dose at the point of every objective, in one call."""
         bound = [goal.metric for goal in goals] + list(self._prepared.reported)
-        queries = [metric.query for metric in bound]
+        points = [_point(state, self._prepared.resources[state.structure]) for state in objectives]
+        queries = [*(metric.query for metric in bound), *points]
         asked = [query for query in queries if query is not None]
         results = iter(self._call(self._session.evaluate, self._plan, asked))
         answers = [None if query is None else next(results) for query in queries]
-        count = len(goals)
-        return (
-            goal_rules.evaluate(goals, answers[:count]),
-            goal_rules.report(self._prepared.reported, answers[count:]),
+        of_goals, of_metrics, of_points = answers[: len(goals)], answers[len(goals) : len(bound)], answers[len(bound) :]
+        doses_gy = {
+            state.name: None if answer is None else answer.value
+            for state, answer in zip(objectives, of_points, strict=True)
+        }
+        return Measured(
+            goal_rules.evaluate(goals, of_goals), goal_rules.report(self._prepared.reported, of_metrics), doses_gy
         )
 
     def dvhs(self) -> Mapping[str, model.Dvh]:
@@ -91,6 +107,17 @@ def largest_difference_percent(recorded: tuple[GoalResult, ...], measured: tuple
             return float("inf")
         largest = max(largest, 100.0 * abs(after.value - before.value) / max(abs(before.value), 1.0))
     return largest
+
+
+def _point(state: ObjectiveState, structure: str) -> model.MetricQuery:
+    """Where an objective asks; for the excess in a hottest part, the hottest dose."""
+    if state.type == "mean":
+        return model.MetricQuery(model.MetricKind.MEAN_DOSE, structure)
+    if state.type == "min":
+        return model.MetricQuery(model.MetricKind.MIN_DOSE, structure)
+    if state.type in ("max", "hot") or not state.volume_percent:
+        return model.MetricQuery(model.MetricKind.MAX_DOSE, structure)
+    return _dose_at(structure, state.volume_percent)
 
 
 def _dose_at(structure: str, volume_percent: float) -> model.MetricQuery:

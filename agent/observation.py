@@ -48,6 +48,8 @@ class ObjectiveState:
     priority_bounds: tuple[float, float]
     may_change: tuple[Field, ...]
     volume_bounds_percent: tuple[float, float] = (0.0, 100.0)
+    has_gy: float | None = None
+    """Dose that the plan has where the objective asks, after normalisation; None before there is one."""
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ def _of_objective(state: ObjectiveState, where: str, highest_gy: float | None) -
         yield from _of_field(state, "volume_percent", state.volume_percent, where, highest_gy)
     if state.value is not None:
         yield Fact(state.name, "loss", state.value, "", where)
+    if state.has_gy is not None:
+        yield Fact(state.name, "dose", state.has_gy, "Gy", f"the plan of {where}")
     for bound in state.priority_bounds:
         yield Fact(state.name, "priority", bound, "", "bound")
     for bound in state.dose_bounds_gy:

@@ -6,6 +6,6 @@ objectives to what was found, `prepared` makes the plan of it.
 
 from agent.preparation.binding import BoundStage
 from agent.preparation.matching import Matches, PreparationError, match
-from agent.preparation.prepared import Prepared, prepare, with_values
+from agent.preparation.prepared import Prepared, prepare
 
-__all__ = ["BoundStage", "Matches", "PreparationError", "Prepared", "match", "prepare", "with_values"]
+__all__ = ["BoundStage", "Matches", "PreparationError", "Prepared", "match", "prepare"]

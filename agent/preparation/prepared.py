@@ -275,8 +275,3 @@ def _function(state: ObjectiveState) -> model.ObjectiveFunction:
         return model.HotFraction(state.dose_gy, state.volume_percent or 0.0)
     bound = model.Bound.LOWER if state.type in ("lower", "hold") else model.Bound.UPPER
     return model.DoseVolumePoint(bound, state.dose_gy, state.volume_percent or 0.0)
-
-
-def with_values(states: tuple[ObjectiveState, ...], values: Mapping[str, float]) -> tuple[ObjectiveState, ...]:
-    """The objectives with their weighted losses of the last optimisation, by objective name."""
-    return tuple(replace(state, value=values.get(state.name)) for state in states)

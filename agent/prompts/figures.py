@@ -15,7 +15,7 @@ from agent.actions.naming import label, worded
 from agent.goals import deviation
 from agent.metrics import parse_metric
 from agent.observation import ObjectiveState, Observation, Step
-from agent.prompts.curves import dose_gy_at, volume_percent_at
+from agent.prompts.curves import volume_percent_at
 from agent.proposal import Field
 from agent.records import GoalResult, GoalStatus
 from bridge.model import Dvh, MetricKind
@@ -68,7 +68,7 @@ class GoalLine:
 
 @dataclass(frozen=True)
 class ObjectiveLine:
-    """An objective as it stands, and what the plan has at its point of the curve."""
+    """An objective as it stands, and what the plan has where it asks."""
 
     name: str
     type: str
@@ -80,7 +80,7 @@ class ObjectiveLine:
     loss_percent: float | None
     """Share of the sum over all objectives."""
     has_gy: float | None
-    """The dose that the plan has at the objective's own point; None where the structure's curve is not at hand."""
+    """The dose that the plan has where the objective asks; None before there is one."""
     gap_gy: float | None
     """Above 0: the plan is beyond the objective, which then pulls; 0 or below: the objective no longer pulls."""
     may_change: tuple[str, ...]
@@ -160,11 +160,10 @@ def goal_lines(step: Step, reference: Step, observation: Observation) -> tuple[G
 
 
 def objective_lines(step: Step, observation: Observation, names: Mapping[str, str]) -> tuple[ObjectiveLine, ...]:
-    """The objectives of one attempt; what the plan has is told for the last attempt only, whose curves are here."""
+    """The objectives of one attempt, and what its plan has where they ask."""
     total = sum(_loss(state) or 0.0 for state in step.objectives)
-    curves = observation.dvhs if step is observation.last else {}
     highest_gy = max(observation.prescriptions_gy.values())
-    return tuple(_objective_line(state, names[state.name], total, curves, highest_gy) for state in step.objectives)
+    return tuple(_objective_line(state, names[state.name], total, highest_gy) for state in step.objectives)
 
 
 def goal_trends(observation: Observation) -> tuple[TrendLine, ...]:
@@ -239,10 +238,8 @@ def _is_body_volume(goal: GoalResult, observation: Observation) -> bool:
     return is_volume and not has_own
 
 
-def _objective_line(
-    state: ObjectiveState, name: str, total: float, curves: Mapping[str, Dvh], highest_gy: float
-) -> ObjectiveLine:
-    has_gy, loss = _has_gy(state, curves.get(state.structure)), _loss(state)
+def _objective_line(state: ObjectiveState, name: str, total: float, highest_gy: float) -> ObjectiveLine:
+    has_gy, loss = state.has_gy, _loss(state)
     beyond = None if has_gy is None else has_gy - state.dose_gy
     return ObjectiveLine(
         name=name,
@@ -262,19 +259,6 @@ def _objective_line(
 def _loss(state: ObjectiveState) -> float | None:
     """None where the planning system gives none, and for a hard constraint, whose value is no loss."""
     return None if state.type == "hold" else state.value
-
-
-def _has_gy(state: ObjectiveState, curve: Dvh | None) -> float | None:
-    """What the plan has where the objective asks; the hottest dose for the excess in the hottest part."""
-    if curve is None:
-        return None
-    if state.type == "mean":
-        return curve.mean_gy
-    if state.type == "min":
-        return curve.min_gy
-    if state.type in ("max", "hot"):
-        return dose_gy_at(curve, 0.0)
-    return dose_gy_at(curve, state.volume_percent or 0.0)
 
 
 def _goal_trend(goal: GoalResult, observation: Observation) -> TrendLine:

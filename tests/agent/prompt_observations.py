@@ -247,7 +247,12 @@ def head_and_neck() -> Observation:
         objective("Parotid_L", "upper", 20.0, 40.0, HN_PLACES["Parotid_L"], volume_percent=50.0),
     )
     later = (*start[:4], replace(start[4], dose_gy=16.0))
-    last = (*start[:4], replace(start[4], dose_gy=14.0))
+    last = (
+        replace(start[0], has_gy=68.59),
+        replace(start[1], has_gy=77.2),
+        *start[2:4],
+        replace(start[4], dose_gy=14.0),
+    )
 
     def goals(hottest: float, parotid: float, cord: float) -> tuple[GoalResult, ...]:
         return (

@@ -184,7 +184,7 @@ def test_a_stage_without_a_template_has_that_of_the_first() -> None:
     """A planner without words of its own for a stage still says what nothing may be worse than."""
     recipe = replace(RECIPES["zero-shot"], action="priorities")
     text = prompt(recipe, furnished.brain_refinement())
-    assert "No goal may become worse than in attempt 3, the baseline" in text
+    assert "Coverage and organs may not become worse than in attempt 3, the baseline" in text
 
 
 def test_deviations_losses_and_trends_are_worked_out() -> None:

@@ -110,7 +110,7 @@ def _zero_shot() -> list[dict[str, Any]]:
     """With and without the priors, on the built-in patient and on a real one."""
     cases = {"head-and-neck": ("head-and-neck",)}
     if _OPENKBP.is_file():
-        cases["OpenKBP pt_251"] = (str(_OPENKBP),)
+        cases["OpenKBP pt_251"] = (str(_OPENKBP), "--protocol", "hn-70-63-56")
     else:
         say(f"OpenKBP is left out: there is no {_OPENKBP}; set BEAMWRIGHT_SHARED_DATA")
     rows = []
