@@ -11,19 +11,20 @@ refused proposal a few times; a person may turn one down as often as they like, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from agent.calls import Calls
 from agent.checks import check
 from agent.observation import Observation, Remark
 from agent.planners import Planner
-from agent.proposal import CheckFailure, Decision, Proposal, Review, Verdict
-from agent.review import Reviewer, Sheet, edited, judge, proposal_sheet, remark
+from agent.proposal import CheckFailure, Decision, Ending, Fault, Proposal, Review, Verdict
+from agent.review import Reviewer, ReviewError, Sheet, edited, judge, proposal_sheet, remark
 from agent.trace import Checked, Proposed, Reviewed
 
 MAX_REPAIRS = 3
 """How often a planner may repair a proposal that fails the checks, before the run ends with the best attempt."""
-STOPPED = "Stopped by the reviewer"
-"""How the stop reason begins when the reviewing person ended the run."""
+MAX_STALE = 3
+"""So many decisions in a row on a sheet that is not the one shown end the run."""
 
 Observe = Callable[[tuple[CheckFailure, ...], tuple[Remark, ...]], Observation]
 """The state of the run, with why the last proposal was refused and what a person turned down so far."""
@@ -64,22 +65,38 @@ class Asking:
             elif (reviewed := self._reviewed(proposal, observation)) is not None:
                 return reviewed
         why = f"The planner's proposal was refused {1 + MAX_REPAIRS} times, last: {'; '.join(map(str, failures))}"
-        return Proposal(why, stop=True)
+        return Proposal(why, stop=True, ending=Ending.BROKEN_OFF)
 
-    def decision(self, sheet: Sheet, problems: tuple[CheckFailure, ...] = ()) -> Decision | None:
-        """What the person says to a sheet; None where nobody is to decide."""
+    def decision(self, sheet: Sheet, problems: tuple[CheckFailure, ...] = ()) -> Decision:
+        """What the person says to a sheet; one who answers to another sheet is shown this one again.
+
+        Raises
+        ------
+        ReviewError
+            There is nobody to ask, or every answer was to another sheet.
+        """
         if self._reviewer is None:
-            return None
-        decision = self._reviewer.decide(sheet, problems)
-        judge(decision, sheet)
+            raise ReviewError("a decision is needed, and there is nobody to ask.")
+        for tries_left in reversed(range(MAX_STALE)):
+            decision = self._reviewer.decide(sheet, problems)
+            try:
+                judge(decision, sheet)
+            except ReviewError as error:
+                if not tries_left:
+                    raise
+                problems = (CheckFailure(Fault.SCHEMA, "", "decision", None, str(error), "a decision on this sheet"),)
+                continue
+            break
         self._call.tell(Reviewed(sheet.attempt, sheet.kind, decision))
         return decision
 
-    def _checked(self, proposal: Proposal, observation: Observation) -> tuple[CheckFailure, ...]:
+    def _checked(
+        self, proposal: Proposal, observation: Observation, by: Literal["planner", "person"] = "planner"
+    ) -> tuple[CheckFailure, ...]:
         number = len(observation.history) + 1
         self._call.tell(Proposed(number, proposal))
         failures = check(proposal, observation)
-        self._call.tell(Checked(number, failures))
+        self._call.tell(Checked(number, failures, by))
         return failures
 
     def _reviewed(self, proposal: Proposal, observation: Observation) -> Proposal | None:
@@ -88,16 +105,17 @@ class Asking:
             return proposal
         sheet = proposal_sheet(proposal, observation)
         problems: tuple[CheckFailure, ...] = ()
-        while (decision := self.decision(sheet, problems)) is not None:
+        while True:
+            decision = self.decision(sheet, problems)
             if decision.verdict is Verdict.STOP:
-                return Proposal(f"{STOPPED}. {decision.reason}".strip(), stop=True)
+                why = f"Stopped by the reviewer. {decision.reason}".strip()
+                return Proposal(why, stop=True, ending=Ending.PERSON)
             if decision.verdict is Verdict.REJECT:
                 self._remarks.append(remark(sheet, decision))
                 return None
             if decision.verdict is Verdict.ACCEPT:
                 return proposal
             changed = edited(proposal, decision)
-            problems = self._checked(changed, observation)
+            problems = self._checked(changed, observation, by="person")
             if not problems:
                 return changed
-        return proposal

@@ -6,6 +6,7 @@ planners or people.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -56,6 +57,7 @@ class Driver:
         self._measuring = Measuring(call, session, prepared)
         self._server_names: dict[str, str] = {}
         """Our name of an objective -> the server's."""
+        self._restores_doses = server.capabilities.get("snapshot.restore") == "FULL"
         self.plan = prepared.plan.name
 
     def begin(self) -> tuple[model.Objective, ...]:
@@ -108,6 +110,14 @@ class Driver:
         """The plan as it stands, against other goals."""
         return self._measuring.measure(goals).goals
 
+    def make_again(self, number: int) -> None:
+        """Optimise and dose the restored plan, where the TPS brings back its configuration only."""
+        if self._restores_doses:
+            return
+        self._call(self._session.set_normalization, self.plan, None)
+        self._calculate(self._optimise(number).dose)
+        self._measuring.normalise()
+
     def bring_back(self, best: Attempt, goals: Sequence[BoundGoal]) -> tuple[Attempt, Restoration]:
         """Restore an attempt and measure it again; the attempt as it stands now, and how near it is to the recorded.
 
@@ -115,13 +125,12 @@ class Driver:
         what is reported.
         """
         self._call(self._session.restore_snapshot, best.snapshot)
-        exact = self._server.capabilities.get("snapshot.restore") == "FULL"
-        if not exact:
-            self._call(self._session.set_normalization, self.plan, None)
-            self._calculate(self._optimise(best.number).dose)
-            self._measuring.normalise()
+        self.make_again(best.number)
+        exact = self._restores_doses
         measured = self._measuring.measure(goals)
         difference = largest_difference_percent(best.goals, measured.goals)
+        if not math.isfinite(difference):
+            raise RunError(f"attempt {best.number} was restored from {best.snapshot!r}, but has no dose any more.")
         if exact and difference > EXACT_PERCENT:
             raise RunError(
                 f"attempt {best.number} was restored from {best.snapshot!r}, but its metrics differ by "

@@ -24,7 +24,7 @@ class Ledger:
     def note(self, event: Event) -> None:
         """Add what an event tells."""
         match event:
-            case Checked():
+            case Checked(by="planner"):
                 self.format_errors.update(failure.fault.value for failure in event.failures)
             case ModelAsked():
                 self.model = replace(self.model, requests=self.model.requests + 1)

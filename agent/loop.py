@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from importlib import metadata
 
 from agent import goals as goal_rules
-from agent.asking import MAX_REPAIRS, STOPPED, Asking
+from agent.asking import MAX_REPAIRS, Asking
 from agent.calls import Calls
 from agent.checks import apply
 from agent.conflicts import find_conflicts
@@ -29,7 +29,7 @@ from agent.measuring import RunError
 from agent.observation import ObjectiveState, Observation, Remark, Step
 from agent.planners import Planner
 from agent.preparation import BoundStage, Prepared, prepare
-from agent.proposal import Change, CheckFailure, Decision, Proposal, Review
+from agent.proposal import Change, CheckFailure, Decision, Ending, Proposal, Review
 from agent.protocols import LoadedProtocol
 from agent.records import Attempt, Conflict, GoalResult, Restoration, RunResult
 from agent.review import Reviewer, plan_sheet
@@ -51,10 +51,10 @@ from agent.wording import counted
 from bridge import SPEC_VERSION, model
 from bridge.client import Client, Session
 
-__all__ = ["MAX_REPAIRS", "STOPPED", "Budget", "Options", "RunError", "run"]
+__all__ = ["MAX_REPAIRS", "Budget", "Options", "RunError", "run"]
 
 FIRST_STAGE_SHARE = 2 / 3
-"""Of the attempts, where a refinement is to follow."""
+"""Of the attempts, where a refinement is to follow (own choice); seconds and TPS calls are not shared out."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ class Options:
     """Draw the first parameters from the protocol's ranges for random starts."""
     review: Review = "none"
     """``each``: a person decides on every proposal and on the plan; ``final``: on the plan."""
+    commits: bool = False
+    """The caller will commit the plan when the reviewing person accepts it."""
     case_seed: int | None = None
     """Written into the records: which patient of a built-in case this is."""
 
@@ -137,7 +139,7 @@ def run(
         prepared = prepare(call, session, case, protocol.protocol, server, options.start_seed)
         driver = Driver(call, session, server, prepared)
         going = _Run(call, session, server, prepared, driver, options, started)
-        stop_reason = going.go(asking)
+        end = going.go(asking)
         return RunResult(
             case=case,
             protocol=protocol.protocol.id,
@@ -145,7 +147,9 @@ def run(
             seed=options.case_seed,
             attempts=tuple(going.attempts),
             best=going.best,
-            stop_reason=stop_reason,
+            stop_reason=end.reason,
+            ending=end.kind,
+            first_stage_goals=going.first_stage_goals,
             conflicts=going.conflicts,
             seconds=time.monotonic() - started,
             tps_calls=call.count,
@@ -169,7 +173,7 @@ def run(
 
 
 def first_observations(
-    client: Client, session: Session, case: str, protocol: LoadedProtocol, *, trace: Trace, stages: bool = False
+    client: Client, session: Session, case: str, protocol: LoadedProtocol, *, trace: Trace, options: Options = Options()
 ) -> tuple[Observation, ...]:
     """What a planner would be shown after the first attempt: in the first stage, and in each that follows.
 
@@ -177,9 +181,8 @@ def first_observations(
     """
     call = Calls(trace)
     server = call(client.server_info)
-    prepared = prepare(call, session, case, protocol.protocol, server)
-    driver = Driver(call, session, server, prepared)
-    going = _Run(call, session, server, prepared, driver, Options(stages=stages), time.monotonic())
+    prepared = prepare(call, session, case, protocol.protocol, server, options.start_seed)
+    going = _Run(call, session, server, prepared, Driver(call, session, server, prepared), options, time.monotonic())
     going.begin()
     going.attempt(Proposal("The protocol's own objectives."))
     shown = [going.observation()]
@@ -187,6 +190,14 @@ def first_observations(
         going.refine(stage)
         shown.append(going.observation())
     return tuple(shown)
+
+
+@dataclass(frozen=True)
+class _End:
+    """Why a stage or the run ended, in words and in kind."""
+
+    reason: str
+    kind: Ending
 
 
 @dataclass
@@ -204,8 +215,13 @@ class _Run:
     steps: list[Step] = field(default_factory=list)
     """The attempts again, as planners see them."""
     best: int = 0
+    present: int = 0
+    """The attempt that the plan on the TPS is at."""
     baseline: int | None = None
-    """In a later stage: the attempt that none may be worse than."""
+    """In a later stage: the attempt whose coverage and organs none may be worse than."""
+    unrefined: tuple[BoundStage, tuple[Step, ...], Attempt] | None = None
+    """The stage before, its attempts, and the baseline as that stage judged it."""
+    first_stage_goals: tuple[GoalResult, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     restoration: Restoration | None = None
     decision: Decision | None = None
@@ -218,22 +234,30 @@ class _Run:
         self.stages = self.prepared.stages if self.options.stages else self.prepared.stages[:1]
         self.stage = self.stages[0]
 
-    def go(self, asking: Asking) -> str:
+    def go(self, asking: Asking) -> _End:
         """The whole run; answers why it stopped."""
         self.begin()
-        reason = self.plan_stage(asking, Proposal("The protocol's own objectives."))
+        end = self.plan_stage(asking, Proposal("The protocol's own objectives."))
         for stage in self.stages[1:]:
-            if not self.may_refine(reason):
+            if not self.may_refine(end):
                 break
             self.refine(stage)
-            reason = self.plan_stage(asking)
+            end = self.plan_stage(asking)
+        if self.baseline == self.best:
+            end = _End(f"{end.reason} The refinement found nothing better.", end.kind)
+            self.forget_refinement()
         self.restore_best()
         self.conflicts = find_conflicts(self.observation())
         self.call.tell(ConflictsFound(self.conflicts))
         self.review_plan(asking)
         seconds, ledger = round(time.monotonic() - self.started, 3), self.call.ledger
-        self.call.tell(Ended(self.best, reason, seconds, self.call.count, dict(ledger.format_errors), ledger.model))
-        return reason
+        self.call.tell(
+            Ended(
+                self.best, end.reason, seconds, self.call.count, dict(ledger.format_errors), ledger.model, end.kind,
+                self.first_stage_goals,
+            )
+        )  # fmt: skip
+        return end
 
     def begin(self) -> None:
         """Give the prepared plan the protocol's objectives."""
@@ -246,33 +270,60 @@ class _Run:
             )
         )  # fmt: skip
 
-    def plan_stage(self, asking: Asking, proposal: Proposal | None = None) -> str:
+    def plan_stage(self, asking: Asking, proposal: Proposal | None = None) -> _End:
         """Attempt after attempt, until the stage's goals are met or its budget is spent; answers which."""
         while True:
             if proposal is not None:
                 self.attempt(proposal)
-            if reason := self.finished():
-                return reason
+            if end := self.finished():
+                return end
             proposal = asking.next_proposal(self.observation)
             if proposal.stop:
-                return proposal.rationale
+                return _End(proposal.rationale, proposal.ending)
+            if end := self.limit_reached():
+                return end
 
-    def may_refine(self, reason: str) -> bool:
-        """Only an acceptable plan is refined, and nothing goes on that a person stopped."""
-        goals = self.step(self.best).goals
-        missed = [goal for goal in goal_rules.unmet(goals, 1, 2) if goal.status == "missed"]
-        return not missed and not reason.startswith(STOPPED) and len(self.attempts) < self.options.budget.attempts
+    def may_refine(self, end: _End) -> bool:
+        """Only an acceptable plan is refined, and nothing goes on that a person, a limit or a failure ended."""
+        missed = [goal for goal in goal_rules.unmet(self.step(self.best).goals, 1, 2) if goal.status == "missed"]
+        return not missed and end.kind.leaves_room and len(self.attempts) < self.options.budget.attempts
 
     def refine(self, stage: BoundStage) -> None:
         """Begin a later stage from the best plan so far, judged by the stage's own goals."""
+        best, attempt = self.step(self.best), self.attempts[self.best - 1]
+        self.unrefined = (self.stage, tuple(self.steps), attempt)
         self.stage, self.baseline = stage, self.best
-        best = self.step(self.best)
-        released = tuple(self.released(state) for state in best.objectives)
-        self.driver.go_back(self.attempts[self.best - 1].snapshot, best.objectives)
+        self.go_back(self.best)
+        self.driver.make_again(self.best)
         goals = self.driver.measured(stage.goals)
-        self.steps[self.best - 1] = replace(best, goals=goals, objectives=released, score=goal_rules.score(goals))
-        self.attempts[self.best - 1] = replace(self.attempts[self.best - 1], goals=goals)
+        self.steps[self.best - 1] = replace(best, goals=goals, score=goal_rules.score(goals))
+        self.steps = [replace(step, objectives=tuple(map(self.released, step.objectives))) for step in self.steps]
+        self.attempts[self.best - 1] = replace(attempt, goals=goals)
         self.call.tell(StageBegan(stage.id, self.best, goals))
+
+    def forget_refinement(self) -> None:
+        """The baseline stays the best: it is judged again by the goals that it was made for."""
+        if self.unrefined is None:
+            return
+        self.stage, steps, attempt = self.unrefined
+        self.steps[: len(steps)] = steps
+        self.attempts[self.best - 1] = attempt
+        self.baseline = None
+
+    def new_goals(self) -> tuple[str, ...]:
+        """What this stage asks for that the one before did not."""
+        if self.unrefined is None or self.baseline is None:
+            return ()
+        before = {goal_rules.describe(goal) for goal in self.unrefined[1][self.baseline - 1].goals}
+        return tuple(
+            text for goal in self.step(self.baseline).goals if (text := goal_rules.describe(goal)) not in before
+        )
+
+    def go_back(self, number: int) -> None:
+        """Bring the plan on the TPS to an attempt, if it is not there already."""
+        if number != self.present:
+            self.driver.go_back(self.attempts[number - 1].snapshot, self.step(number).objectives)
+            self.present = number
 
     def released(self, state: ObjectiveState) -> ObjectiveState:
         """An objective that the agent may change from this stage on."""
@@ -320,6 +371,7 @@ class _Run:
                 outcome.normalization_percent, proposal.rationale, self.stage.id, lost, proposal.is_trial,
             )
         )  # fmt: skip
+        self.present = number
         self.record(number, outcome, states, score, lost)
         self.decide(number, kept, lost)
 
@@ -334,8 +386,7 @@ class _Run:
         if not self.steps:
             return self.prepared.objectives
         base = self.base(proposal)
-        if base is not self.steps[-1] or self.baseline == base.number:
-            self.driver.go_back(self.attempts[base.number - 1].snapshot, base.objectives)
+        self.go_back(base.number)
         after = apply(proposal.changes, base.objectives)
         self.call.tell(Applied(number, changes, self.driver.change(base.objectives, after)))
         return after
@@ -363,18 +414,22 @@ class _Run:
             reason = f"worse than attempt {self.baseline}: {'; '.join(lost)}"
         self.call.tell(Decided(number, kept, self.best, reason))
 
-    def finished(self) -> str:
-        """Why the stage ends here; empty when it goes on."""
-        seconds, budget = time.monotonic() - self.started, self.options.budget
+    def finished(self) -> _End | None:
+        """Why the stage ends here; None when it goes on."""
         if not goal_rules.unmet(self.step(self.best).goals, 1, 2, 3):
-            return "Every goal that can be evaluated is met."
+            return _End("Every goal that can be evaluated is met.", Ending.GOALS_MET)
         if len(self.attempts) >= self.attempts_allowed:
-            return f"The budget of {counted(self.attempts_allowed, 'attempt')} is spent."
+            return _End(f"The budget of {counted(self.attempts_allowed, 'attempt')} is spent.", Ending.ATTEMPTS_SPENT)
+        return self.limit_reached()
+
+    def limit_reached(self) -> _End | None:
+        """Time or TPS calls spent; those end the run."""
+        seconds, budget = time.monotonic() - self.started, self.options.budget
         if budget.tps_calls is not None and self.call.count >= budget.tps_calls:
-            return f"The budget of {counted(budget.tps_calls, 'TPS call')} is spent."
+            return _End(f"The budget of {counted(budget.tps_calls, 'TPS call')} is spent.", Ending.CALLS_SPENT)
         if budget.seconds is not None and seconds >= budget.seconds:
-            return f"The budget of {budget.seconds:g} s is spent."
-        return ""
+            return _End(f"The budget of {budget.seconds:g} s is spent.", Ending.TIME_SPENT)
+        return None
 
     @property
     def attempts_allowed(self) -> int:
@@ -386,9 +441,10 @@ class _Run:
         """Show the best plan and hear what the person says of it."""
         if self.options.review == "none":
             return
-        digest = self.call(self.session.pending_changes).digest
-        self.decision = asking.decision(plan_sheet(self.steps[0], self.step(self.best), self.left.etag, digest))
-        self.commit_digest = digest
+        if self.options.commits:
+            self.commit_digest = self.call(self.session.pending_changes).digest
+        sheet = plan_sheet(self.steps[0], self.step(self.best), self.left.etag, self.commit_digest)
+        self.decision = asking.decision(sheet)
 
     def observation(self, rejected: tuple[CheckFailure, ...] = (), remarks: tuple[Remark, ...] = ()) -> Observation:
         prepared = self.prepared
@@ -411,6 +467,7 @@ class _Run:
             knowledge=prepared.knowledge,
             fixed_set=prepared.fixed_set,
             remarks=remarks,
+            new_goals=self.new_goals(),
             rejected=rejected,
         )
 
@@ -422,6 +479,8 @@ class _Run:
             self.attempts[self.best - 1] = restored
             score = goal_rules.score(restored.goals)
             self.steps[self.best - 1] = replace(self.step(self.best), goals=restored.goals, score=score)
+        if self.baseline is not None:
+            self.first_stage_goals = self.driver.measured(self.stages[0].goals)
         self.left, self.beams = self.driver.present()
         self.call.tell(Restored(best.number, best.snapshot, self.restoration))
 

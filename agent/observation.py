@@ -134,7 +134,9 @@ class Observation:
     stage: str = ""
     """Id of the protocol's stage; empty in the first."""
     baseline: int | None = None
-    """Later stages: the attempt that no attempt may be worse than."""
+    """Later stages: the attempt whose coverage and organs no attempt may be worse than."""
+    new_goals: tuple[str, ...] = ()
+    """Later stages: what is asked for that the stage before did not ask for, ``zShell V18Gy[%] <= 2.5``."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Structure, as the observation names it -> what may leave the machine: the protocol's name, not the patient's."""
     knowledge: Knowledge | None = None

@@ -80,6 +80,26 @@ class CheckFailure:
         return f"{what}: {self.rule}; allowed: {self.allowed}." if what else f"{self.rule}; allowed: {self.allowed}."
 
 
+class Ending(StrEnum):
+    """Why a run, or a stage of it, came to its end."""
+
+    GOALS_MET = "goals-met"
+    ATTEMPTS_SPENT = "attempts-spent"
+    PLANNER_DONE = "planner-done"
+    """Nothing more is worth trying."""
+    TIME_SPENT = "time-spent"
+    CALLS_SPENT = "calls-spent"
+    PERSON = "person"
+    """A person stopped it."""
+    BROKEN_OFF = "broken-off"
+    """The planner could not go on: its proposals were refused, or no model answered."""
+
+    @property
+    def leaves_room(self) -> bool:
+        """Whether a later stage may follow."""
+        return self in (Ending.GOALS_MET, Ending.ATTEMPTS_SPENT, Ending.PLANNER_DONE)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """The planner's answer to an observation."""
@@ -89,7 +109,9 @@ class Proposal:
     start_from: int | None = None
     """Attempt whose objectives and fluence the changes start from; absent: the one that was shown."""
     stop: bool = False
-    """Nothing more is worth trying; ``rationale`` says why."""
+    """Nothing more is tried; ``rationale`` says why."""
+    ending: Ending = Ending.PLANNER_DONE
+    """Of a proposal to stop: what kind of end it is."""
     is_trial: bool = False
     """Asked as "what would happen if"; it costs an optimisation and is counted like any other attempt."""
     unreadable: tuple[CheckFailure, ...] = ()

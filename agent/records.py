@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from agent.proposal import Decision
+from agent.proposal import Decision, Ending
 from bridge import INTENDED_USE, model
 
 
@@ -178,6 +178,9 @@ class RunResult:
     """What a reviewing person said to the plan; None where nobody was asked."""
     commit_digest: str = ""
     """Of the pending changes that the person was shown; only they may be committed."""
+    ending: Ending = Ending.PLANNER_DONE
+    first_stage_goals: tuple[GoalResult, ...] = ()
+    """Of the plan left behind, where a refinement judged it by other goals: comparable with runs that do not refine."""
 
     @property
     def mu_per_fraction(self) -> float | None:

@@ -33,7 +33,7 @@ from agent.planners.model_planner import ModelPlanner
 from agent.planners.recipes import RECIPES
 from agent.preparation import PreparationError
 from agent.prompts import Blocks
-from agent.proposal import CheckFailure, Decision, Proposal, Verdict
+from agent.proposal import CheckFailure, Decision, Ending, Proposal, Verdict
 from agent.records import GoalResult
 from agent.review import Sheet
 from agent.run_folder import INTERRUPTED
@@ -44,7 +44,7 @@ from bridge import model
 from bridge.client import Client, Session
 from bridge.errors import BridgeError
 
-_RECORD_ENDS = Proposal("The recorded run asked for nothing more here.", stop=True)
+_RECORD_ENDS = Proposal("The recorded run asked for nothing more here.", stop=True, ending=Ending.BROKEN_OFF)
 _SEEDED = ("random", "bayes")
 """Planners that draw numbers."""
 _EVERYTHING = "all"

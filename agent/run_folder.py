@@ -145,11 +145,13 @@ def summarise(result: RunResult) -> dict[str, Any]:
         "plan_etag": result.plan.etag,
         "outcome": "goals-met" if success(best.goals) else "goal-missed",
         "interrupted": result.stop_reason.startswith(INTERRUPTED),
+        "ending": result.ending.value,
         "stop_reason": result.stop_reason,
         "dose_kind": best.dose.kind.name,
         "deliverable": best.dose.deliverable,
         "goals": [row for row in rows if row["status"] != GoalStatus.NOT_EVALUABLE.value],
         "not_evaluable": [row for row in rows if row["status"] == GoalStatus.NOT_EVALUABLE.value],
+        "first_stage_goals": [_goal_row(goal, None) for goal in result.first_stage_goals],
         "reported": [
             {"structure": r.structure, "metric": r.metric, "value": r.value, "unit": r.unit} for r in best.reported
         ],

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 
 from agent.observation import ObjectiveState, Score
 from agent.plain import to_plain
-from agent.proposal import CheckFailure, Decision, Proposal
+from agent.proposal import CheckFailure, Decision, Ending, Proposal
 from agent.records import Conflict, DoseChange, GoalResult, ModelCosts, ReportedMetric, Restoration
 from agent.talk import Message, Reply, Tool
 from bridge import INTENDED_USE, model
@@ -155,6 +155,8 @@ class Proposed:
 class Checked:
     attempt: int
     failures: tuple[CheckFailure, ...]
+    by: str = "planner"
+    """Whose proposal it was: ``planner``, or ``person`` for an edit; only a planner's faults are counted."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,9 @@ class Ended:
     tps_calls: int
     format_errors: Mapping[str, int]
     model_costs: ModelCosts
+    ending: Ending = Ending.PLANNER_DONE
+    first_stage_goals: tuple[GoalResult, ...] = ()
+    """Of the plan left behind, where a refinement judged it by other goals."""
 
 
 @dataclass(frozen=True)
@@ -271,19 +276,19 @@ class Trace:
 
     def write(self, event: Event) -> None:
         """Append one event; it is on the disk when this returns."""
-        self._count += 1
         data = to_plain(event)
         body = {
             "format": FORMAT,
-            "line": self._count,
+            "line": self._count + 1,
             "time": self._clock().isoformat(),
             "event": data.pop("type"),
             "data": data,
             "previous": self.head,
         }
-        self.head = _seal(body)
-        line = _canonical({**body, "seal": self.head})
-        self._file.write(line.encode() + b"\n")
+        seal = _seal(body)
+        line = _canonical({**body, "seal": seal}).encode()
+        self._file.write(line + b"\n")
+        self._count, self.head = self._count + 1, seal
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -346,7 +351,7 @@ def _line_problem(line: bytes, number: int, chain: _Chain) -> str:
         return "the line is cut off"
     try:
         written = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "the line is not JSON"
     if not isinstance(written, dict) or written.get("format") != FORMAT:
         return f"the line is not of format {FORMAT!r}"
@@ -355,12 +360,20 @@ def _line_problem(line: bytes, number: int, chain: _Chain) -> str:
     if written.get("line") != number:
         return f"the line calls itself number {written.get('line')!r}: lines were dropped, added or swapped"
     seal = written.pop("seal", None)
-    if _seal(written) != seal or _canonical({**written, "seal": seal}).encode() + b"\n" != line:
+    if not _is_sealed(written, seal, line):
         return "the line was edited: its content does not fit its seal"
-    if written["previous"] != chain.head:
+    if written.get("previous") != chain.head:
         return "the line does not follow the one before: that one was replaced"
-    chain.lines, chain.head, chain.last_event = number, seal, written["event"]
+    chain.lines, chain.head, chain.last_event = number, str(seal), str(written.get("event"))
     return ""
+
+
+def _is_sealed(body: Mapping[str, Any], seal: object, line: bytes) -> bool:
+    """Whether a line's content fits its seal; what no trace could have written does not."""
+    try:
+        return _seal(body) == seal and _canonical({**body, "seal": seal}).encode() + b"\n" == line
+    except (ValueError, RecursionError):
+        return False
 
 
 def _canonical(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeGuard
@@ -20,6 +20,8 @@ from agent.wording import counted
 
 _LONGEST = 60
 """So much of what a model wrote is quoted back to it."""
+_FEW = 3
+"""So many of the names that a model wrote are quoted, and the others counted."""
 
 Found = Change | CheckFailure
 Named = Mapping[str, str]
@@ -97,6 +99,12 @@ def quoted(given: Any) -> str:
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
 
 
+def first_few(given: Sequence[Any]) -> str:
+    """The first of several things a model wrote, and how many more there are: ``a, b, c and 97 more``."""
+    more = f" and {len(given) - _FEW} more" if len(given) > _FEW else ""
+    return ", ".join(map(quoted, given[:_FEW])) + more
+
+
 def schema(key: str, what: Mapping[str, Any]) -> Mapping[str, Any]:
     """JSON schema of an answer that sets ``key``, in the strict form that model servers can keep to."""
     return closed(
@@ -167,9 +175,8 @@ def entries(
     for name in expected:
         if name not in given:
             yield CheckFailure(Fault.MISSING_ENTRY, objective(name), where, None, "this entry is missing", "once")
-    for name in given:
-        if name not in expected:
-            yield CheckFailure(Fault.EXTRA_ENTRY, "", where, quoted(name), "no such entry", f"exactly {[*expected]}")
+    if extra := [name for name in given if name not in expected]:
+        yield CheckFailure(Fault.EXTRA_ENTRY, "", where, first_few(extra), "no such entry", f"exactly {[*expected]}")
 
 
 def instructions(observation: Observation, key: str, what: str, rules: Iterable[str]) -> str:
@@ -230,9 +237,8 @@ def _head_failures(
     for name in expected:
         if name not in answer and not (stops and name == key):
             yield _misshapen(name, None, "this entry is missing", "once")
-    for name in answer:
-        if name not in expected:
-            yield _misshapen(quoted(name), None, "no such entry", f"exactly {[*expected]}")
+    if extra := [name for name in answer if name not in expected]:
+        yield _misshapen(first_few(extra), None, "no such entry", f"exactly {[*expected]}")
     if "rationale" in answer and not rationale:
         yield _misshapen("rationale", quoted(answer["rationale"]), "no reason is given", "a few sentences")
     if not isinstance(answer.get("stop", False), bool):

@@ -13,7 +13,7 @@ from typing import Any
 from agent.actions import answer as answers
 from agent.actions.knobs import all_knobs, rounded
 from agent.actions.naming import to_model
-from agent.actions.parameters import parameter_slots
+from agent.actions.parameters import in_symbols, parameter_slots
 from agent.actions.space import Knob
 from agent.checks import check
 from agent.observation import ObjectiveState, Observation, Step
@@ -81,6 +81,10 @@ class Discrete:
 
     def read(self, answer: Mapping[str, Any], observation: Observation) -> Proposal:
         return answers.read(answer, observation, _KEY, lambda given, base: _read(given, _moves(observation, base)))
+
+    def refusal(self, failure: CheckFailure, observation: Observation) -> CheckFailure:
+        """In the words that the moves are named by."""
+        return in_symbols(failure, observation)
 
     def knobs(self, observation: Observation, base: int) -> tuple[Knob, ...]:
         """A search has no use for names: the ranges that the moves are taken from."""

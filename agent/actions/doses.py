@@ -14,7 +14,7 @@ from agent.actions.knobs import knobs_of
 from agent.actions.naming import to_model
 from agent.actions.space import Knob
 from agent.observation import Observation, Step
-from agent.proposal import Proposal
+from agent.proposal import CheckFailure, Proposal
 
 _KEY = "doses_gy"
 
@@ -49,6 +49,14 @@ class Doses:
 
     def read(self, answer: Mapping[str, Any], observation: Observation) -> Proposal:
         return answers.read(answer, observation, _KEY, lambda given, base: _read(given, _slots(observation, base)))
+
+    def refusal(
+        self,
+        failure: CheckFailure,
+        observation: Observation,  # noqa: ARG002 - every action space takes the same
+    ) -> CheckFailure:
+        """As the checks say it: an answer writes the objectives' own fields."""
+        return failure
 
     def knobs(self, observation: Observation, base: int) -> tuple[Knob, ...]:
         return tuple(knobs_of(observation.step(base).objectives, observation.limits, field="dose_gy"))

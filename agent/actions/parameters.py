@@ -6,7 +6,9 @@ hottest share of the structure that counts, and its dose as a share of the highe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agent.actions import answer as answers
@@ -14,9 +16,14 @@ from agent.actions.knobs import knobs_of
 from agent.actions.naming import label
 from agent.actions.space import ActionError, Knob
 from agent.observation import ObjectiveState, Observation, Step
-from agent.proposal import Proposal
+from agent.proposal import CheckFailure, Proposal
 
 _KEY = "parameters"
+_WORDS = {"priority": "lambda", "doses": "values of tau"}
+"""How rules of the checks begin -> how they do in this action space."""
+_WORD_AT_START = re.compile(rf"\A(?:{'|'.join(_WORDS)})\b")
+_NUMBER = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\b")
+_VALUE_AT_END = re.compile(rf"{_NUMBER.pattern}(?: Gy)?\Z")
 _Slots = Mapping[str, Mapping[str, answers.Slot]]
 """Structure, as a model knows it -> ``lambda``, ``V``, ``tau``."""
 
@@ -46,7 +53,6 @@ class Parameters:
         steps = (answers.priority_step(observation, "lambda"), volume_step, answers.dose_step(observation, "tau"))
         rules = (
             answers.range_rule(observation, ", ".join(steps)),
-            f"A refusal may say priority for lambda, volume_percent for 100 V, and dose_gy for {gy:g} Gy times tau.",
             *answers.ratio_rules(observation, named, "lambda"),
             *answers.falling_rules(observation, named, "tau"),
         )
@@ -66,6 +72,10 @@ class Parameters:
     def read(self, answer: Mapping[str, Any], observation: Observation) -> Proposal:
         return answers.read(answer, observation, _KEY, lambda given, base: _read(given, _slots(observation, base)))
 
+    def refusal(self, failure: CheckFailure, observation: Observation) -> CheckFailure:
+        """In lambda, V and tau."""
+        return in_symbols(failure, observation)
+
     def knobs(self, observation: Observation, base: int) -> tuple[Knob, ...]:
         return tuple(knobs_of(_hot(observation, observation.step(base)), observation.limits))
 
@@ -80,13 +90,41 @@ def parameter_slots(state: ObjectiveState, observation: Observation) -> Mapping[
     return {slot.word: slot for slot in slots if slot.field in state.may_change}
 
 
+def in_symbols(failure: CheckFailure, observation: Observation) -> CheckFailure:
+    """A rule that the checks found broken, in lambda, V and tau where it is about an objective of type ``hot``."""
+    for state in _of_type_hot(observation.last):
+        for slot in parameter_slots(state, observation).values():
+            if (failure.objective, failure.field) == (state.name, slot.field):
+                return _written_as(slot, failure)
+    return failure
+
+
+def _written_as(slot: answers.Slot, failure: CheckFailure) -> CheckFailure:
+    def written(number: re.Match[str]) -> str:
+        return f"{float(number[1]) / slot.unit:g}"
+
+    value = failure.value
+    return replace(
+        failure,
+        field=slot.word,
+        value=_digits(value / slot.unit) if isinstance(value, float) else value,
+        rule=_VALUE_AT_END.sub(written, _WORD_AT_START.sub(lambda word: _WORDS[word[0]], failure.rule)),
+        allowed=_NUMBER.sub(written, failure.allowed),
+    )
+
+
+def _digits(value: float) -> float:
+    """As many digits as the checks tell a limit with."""
+    return float(f"{value:g}")
+
+
 def _prescription_gy(observation: Observation) -> float:
     return max(observation.prescriptions_gy.values())
 
 
 def _hot(observation: Observation, base: Step) -> list[ObjectiveState]:
     """The objectives of the hot-fraction problem."""
-    states = [state for state in base.objectives if state.type == "hot"]
+    states = _of_type_hot(base)
     if not states:
         raise ActionError(
             "action space 'parameters' sets lambda, V and tau of the hot-fraction problem, and no objective of this "
@@ -96,6 +134,10 @@ def _hot(observation: Observation, base: Step) -> list[ObjectiveState]:
     if len(set(structures)) < len(structures):
         raise ActionError(f"action space 'parameters' takes one objective of type 'hot' a structure, not {structures}.")
     return states
+
+
+def _of_type_hot(step: Step) -> list[ObjectiveState]:
+    return [state for state in step.objectives if state.type == "hot"]
 
 
 def _slots(observation: Observation, base: Step) -> _Slots:

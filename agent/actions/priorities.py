@@ -6,6 +6,7 @@ priorities may differ.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -60,6 +61,14 @@ class Priorities:
     def read(self, answer: Mapping[str, Any], observation: Observation) -> Proposal:
         return answers.read(answer, observation, _KEY, lambda given, base: _read(given, base, observation))
 
+    def refusal(
+        self,
+        failure: CheckFailure,
+        observation: Observation,  # noqa: ARG002 - every action space takes the same
+    ) -> CheckFailure:
+        """As the checks say it: an answer writes the objectives' own fields."""
+        return failure
+
     def knobs(self, observation: Observation, base: int) -> tuple[Knob, ...]:
         states = observation.step(base).objectives
         return tuple(knobs_of(states, observation.limits, field="priority", is_whole=True))
@@ -85,32 +94,46 @@ def _read(given: Any, base: Step, observation: Observation) -> Iterator[answers.
         yield CheckFailure(Fault.SCHEMA, "", _KEY, answers.quoted(given), "not a list", "the list of objectives")
         return
     objectives = from_model(observation)
+    yield from _list_failures(given, objectives)
     fixed = {state.name: _fixed(state, observation) for state in observation.shown.objectives}
     states = {state.name: state for state in base.objectives}
     for entry in given:
-        told = entry.get("name") if isinstance(entry, Mapping) else None
-        if not isinstance(told, str):
-            rule = "not an object with a name"
-            yield CheckFailure(Fault.SCHEMA, "", _KEY, answers.quoted(entry), rule, "the form shown")
-        elif told not in objectives:
-            allowed = f"exactly {[*objectives]}"
-            yield CheckFailure(Fault.EXTRA_ENTRY, "", _KEY, answers.quoted(told), "no such objective", allowed)
-        elif objectives[told] not in states:
-            yield CheckFailure(Fault.EXTRA_ENTRY, objectives[told], _KEY, None, "listed twice", "once")
-        else:
-            yield from _read_entry(entry, fixed[objectives[told]], states.pop(objectives[told]))
+        state = states.pop(objectives.get(_name(entry), ""), None)
+        if state is not None:
+            yield from _read_entry(entry, fixed[state.name], state)
     for missing in states:
         yield CheckFailure(Fault.MISSING_ENTRY, missing, _KEY, None, "this objective is missing", "once")
+
+
+def _name(entry: Any) -> str:
+    """What an entry of the list calls its objective; empty where it has no name."""
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return name if isinstance(name, str) else ""
+
+
+def _list_failures(given: list[Any], objectives: Mapping[str, str]) -> Iterator[CheckFailure]:
+    """Entries that cannot stand in the list, one failure for each kind of them, however many there are."""
+    names = [_name(entry) for entry in given]
+    if nameless := [entry for entry, name in zip(given, names, strict=True) if not name]:
+        rule = "not an object with a name"
+        yield CheckFailure(Fault.SCHEMA, "", _KEY, answers.first_few(nameless), rule, "the form shown")
+    if unknown := [name for name in names if name and name not in objectives]:
+        allowed = f"exactly {[*objectives]}"
+        yield CheckFailure(Fault.EXTRA_ENTRY, "", _KEY, answers.first_few(unknown), "no such objective", allowed)
+    if twice := [name for name, times in Counter(names).items() if times > 1 and name in objectives]:
+        yield CheckFailure(Fault.EXTRA_ENTRY, "", _KEY, answers.first_few(twice), "listed more than once", "once")
 
 
 def _read_entry(entry: Mapping[str, Any], fixed: Mapping[str, Any], state: ObjectiveState) -> Iterator[answers.Found]:
     """Read one entry: what is fixed is held against what was shown, the priority against where it starts from."""
     expected = (*fixed, "priority")
-    for name in {**fixed, "priority": None, **entry}:
-        if (name in entry) != (name in expected):
-            rule = "this field is missing" if name in expected else "no such field"
-            allowed = f"exactly {[*expected]}"
-            yield CheckFailure(Fault.SCHEMA, state.name, answers.quoted(name), None, rule, allowed)
+    for name in expected:
+        if name not in entry:
+            rule, allowed = "this field is missing", f"exactly {[*expected]}"
+            yield CheckFailure(Fault.SCHEMA, state.name, name, None, rule, allowed)
+    if extra := [name for name in entry if name not in expected]:
+        rule, allowed = "no such field", f"exactly {[*expected]}"
+        yield CheckFailure(Fault.SCHEMA, state.name, answers.first_few(extra), None, rule, allowed)
     for name, value in fixed.items():
         if name in entry and not _same(entry[name], value):
             rule, allowed = "only priority may differ", answers.quoted(value)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from agent.observation import Observation
-from agent.proposal import Field, Proposal
+from agent.proposal import CheckFailure, Field, Proposal
 
 
 class ActionError(Exception):
@@ -52,6 +52,10 @@ class ActionSpace(Protocol):
 
     def read(self, answer: Mapping[str, Any], observation: Observation) -> Proposal:
         """The proposal an answer means; ``unreadable`` lists what is wrong with it."""
+        ...
+
+    def refusal(self, failure: CheckFailure, observation: Observation) -> CheckFailure:
+        """A rule that the checks found broken, with field and numbers as an answer writes them."""
         ...
 
     def knobs(self, observation: Observation, base: int) -> tuple[Knob, ...]:

@@ -1,24 +1,26 @@
 """What a person at the terminal sees: progress while it works, tables when it is done.
 
-The one idea: labels from a TPS are shown as they are. They are escaped before rich sees them, so no label can style,
-hide or link anything.
+The one idea: what a TPS, a model or a file says is shown sign by sign. It is made visible and escaped before rich sees
+it, so no such text can style, hide or link anything, nor steer the terminal.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich import box
 from rich import progress as rich_progress
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -29,7 +31,7 @@ from agent.records import Attempt, Conflict, GoalResult, GoalStatus, RunResult
 from agent.report import tables
 from agent.report.palette import STATUS_SIGN, STATUS_WORD
 from agent.run_folder import Run
-from agent.talk import Message
+from agent.talk import Message, Tool
 from agent.trace import (
     Applied,
     Checked,
@@ -49,7 +51,7 @@ from agent.trace import (
     ToolUsed,
     Verification,
 )
-from agent.wording import counted
+from agent.wording import counted, visible
 from bridge import INTENDED_USE, model
 
 if TYPE_CHECKING:
@@ -73,29 +75,37 @@ _HEALTH = {
 
 
 def console() -> Console:
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)
 
 
 def say(text: str) -> None:
-    console().print(escape(text))
+    console().print(_shown(text))
+
+
+def _shown(text: str) -> str:
+    """Foreign text inside rich's markup: one line that is nothing but its signs."""
+    return escape(visible(text))
 
 
 def refuse(message: str, status: ExitStatus) -> ExitStatus:
     """Tell what went wrong on stderr and hand back the exit status."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(message)}[/red]")
+    _on_stderr(message, "red")
     return status
 
 
 def warn_of_trace(folder: Path, problem: str) -> None:
     """Say on stderr that the trace of a run cannot be relied on; nothing where ``problem`` is empty."""
     if problem:
-        text = f"{folder}: {problem}. What is shown is the run as its other files tell it."
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[yellow]{escape(text)}[/yellow]")
+        _on_stderr(f"{folder}: {problem}. What is shown is the run as its other files tell it.", "yellow")
+
+
+def _on_stderr(text: str, style: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(visible(text, keeps_lines=True), style))
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    with console().status(escape(what)):
+    with console().status(Text(visible(what))):
         yield
 
 
@@ -112,10 +122,10 @@ class Progress:
 
     def __init__(self, case: str, protocol: str) -> None:
         self._console = console()
-        self._console.print(f"[bold]{escape(case)}[/bold]: {escape(protocol)}")
+        self._console.print(f"[bold]{_shown(case)}[/bold]: {_shown(protocol)}")
         self._bar = rich_progress.Progress(
             rich_progress.SpinnerColumn(),
-            rich_progress.TextColumn("{task.description}"),
+            rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(bar_width=24),
             _Clock(),
             console=self._console,
@@ -138,11 +148,11 @@ class Progress:
 
     def stage(self, text: str) -> None:
         """Say what happens now."""
-        self._bar.update(self._task, description=escape(text), total=None)
+        self._bar.update(self._task, description=visible(text), total=None)
 
     def tell(self, text: str) -> None:
         """A line that stays."""
-        self._console.print(f"[yellow]{escape(text)}[/yellow]")
+        self._console.print(f"[yellow]{_shown(text)}[/yellow]")
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -160,12 +170,13 @@ class Progress:
                 self._show_model(event)
             case Proposed():
                 if self._words.spoken and not event.proposal.unreadable:
-                    self._console.print(f"  [cyan]{escape(event.proposal.rationale)}[/cyan]")
+                    rationale = visible(event.proposal.rationale, keeps_lines=True)
+                    self._console.print(Padding(Text(rationale, "cyan"), (0, 0, 0, 2), expand=False))
             case Checked() if event.failures and self._words.spoken:
                 for failure in event.failures:
-                    self._console.print(f"  [yellow]Refused: {escape(str(failure))}[/yellow]")
+                    self._console.print(f"  [yellow]Refused: {_shown(str(failure))}[/yellow]")
             case StageBegan():
-                self._console.print(f"[bold]Stage {escape(event.stage)}[/bold], from attempt {event.baseline}")
+                self._console.print(f"[bold]Stage {_shown(event.stage)}[/bold], from attempt {event.baseline}")
             case Progressed(call, progress):
                 self._show_progress(call, progress)
             case PlanPrepared():
@@ -192,9 +203,9 @@ class Progress:
                 self._words.end()
             case ModelTroubled():
                 then = "" if event.waits_s is None else f"; again in {event.waits_s:.1f} s"
-                self._console.print(f"  [yellow]Model: {escape(event.message)}{then}[/yellow]")
+                self._console.print(f"  [yellow]Model: {_shown(event.message)}{then}[/yellow]")
             case ToolUsed():
-                self._console.print(f"  [dim]The model uses {escape(event.name)} {escape(event.arguments)}[/dim]")
+                self._console.print(f"  [dim]The model uses {_shown(event.name)} {_shown(event.arguments)}[/dim]")
 
     def _show_progress(self, call: str, progress: model.Progress) -> None:
         parts = [f"attempt {self._attempt}", progress.stage or _STAGE.get(call, call)]
@@ -204,7 +215,7 @@ class Progress:
             parts.append(f"objective {progress.objective_value:.4g}")
         self._bar.update(
             self._task,
-            description=escape(" · ".join(parts)),
+            description=visible(" · ".join(parts)),
             total=None if progress.percent is None else 100.0,
             completed=progress.percent or 0.0,
         )
@@ -237,16 +248,18 @@ class _Words:
 
     def _print(self, line: str) -> None:
         if line.strip():
-            self._out.print(f"  [dim italic]{escape(line.strip())}[/dim italic]")
+            self._out.print(f"  [dim italic]{_shown(line.strip())}[/dim italic]")
 
 
-def show_messages(messages: Sequence[Message], stage: str) -> None:
-    """A prompt, exactly as it would be sent."""
-    out = console()
-    for message in messages:
-        where = f", stage {stage}" if stage else ""
-        out.rule(f"{message.role.value}{where}", align="left")
-        out.print(message.content, markup=False, soft_wrap=True)
+def show_messages(messages: Sequence[Message], stage: str, schema: Mapping[str, Any], tools: Sequence[Tool]) -> None:
+    """A request, exactly as it would be sent: the words, the form of the answer, and the tools."""
+    out, where = console(), f", stage {stage}" if stage else ""
+    parts = [(message.role.value, message.content) for message in messages]
+    parts.append(("form of the answer (JSON schema)", json.dumps(schema, indent=1)))
+    parts += [(f"tool {tool.name}", f"{tool.description}\n{json.dumps(tool.parameters)}") for tool in tools]
+    for title, text in parts:
+        out.rule(Text(visible(f"{title}{where}")), align="left")
+        out.print(Text(visible(text, keeps_lines=True)), soft_wrap=True)
 
 
 def show_outcome(run: Run, page: Path) -> None:
@@ -258,17 +271,17 @@ def show_outcome(run: Run, page: Path) -> None:
     out.print(goal_table(result.attempts[0], result.best_attempt))
     for goal in result.best_attempt.goals:
         if goal.status is GoalStatus.NOT_EVALUABLE:
-            out.print(f"[dim]Not evaluable: {escape(tables.goal_text(goal))}, {escape(goal.note)}[/dim]")
-    out.print(f"Hottest point of the dose grid: {escape(hottest(run))}")
+            out.print(f"[dim]Not evaluable: {_shown(tables.goal_text(goal))}, {_shown(goal.note)}[/dim]")
+    out.print(f"Hottest point of the dose grid: {_shown(hottest(run))}")
     if changes := tables.sequencing_lines(result.best_attempt):
-        out.print(f"Leaf sequencing, before normalisation: {escape(', '.join(changes))}")
+        out.print(f"Leaf sequencing, before normalisation: {_shown(', '.join(changes))}")
     for conflict in result.conflicts:
         out.print(_conflict(conflict))
     for line in tables.planner_lines(result):
-        out.print(escape(line))
-    out.print(f"{escape(_ended(result))}")
-    out.print(f"Report: [bold]{escape(str(page))}[/bold]", soft_wrap=True)
-    out.print(f"[dim]{escape(_dose_note(result))} {INTENDED_USE}[/dim]")
+        out.print(_shown(line))
+    out.print(_shown(_ended(result)))
+    out.print(f"Report: [bold]{_shown(str(page))}[/bold]", soft_wrap=True)
+    out.print(f"[dim]{_shown(_dose_note(result))} {INTENDED_USE}[/dim]")
 
 
 def goal_table(first: Attempt, best: Attempt) -> Table:
@@ -284,9 +297,9 @@ def goal_table(first: Attempt, best: Attempt) -> Table:
     for row in _evaluable(first, best):
         table.add_row(
             f"{row.rank}" if row.rank != last_rank else "",
-            escape(row.structure),
-            escape(row.metric),
-            escape(row.limit),
+            _shown(row.structure),
+            _shown(row.metric),
+            _shown(row.limit),
             _styled(_bare(row.first), row.first_status),
             _styled(_bare(row.best), row.status),
             _styled(f"{STATUS_SIGN[row.status]} {STATUS_WORD[row.status]}", row.status),
@@ -304,20 +317,20 @@ def show_comparison(comparison: Comparison) -> None:
     """Goal values of two runs side by side, and where the page with the curves lies."""
     table = Table("Structure", "Metric", title="Goals of two runs", title_justify="left", title_style="bold")
     for heading in ("Goal", f"A: {comparison.names[0]}", f"B: {comparison.names[1]}"):
-        table.add_column(escape(heading), justify="right", overflow="fold")
+        table.add_column(_shown(heading), justify="right", overflow="fold")
     one, other = (run.result.best_attempt for run in (comparison.run_a, comparison.run_b))
     for row in tables.paired_goals(one, other):
         table.add_row(
-            escape(row.structure),
-            escape(row.metric),
-            escape(row.limit),
+            _shown(row.structure),
+            _shown(row.metric),
+            _shown(row.limit),
             *(_styled(answer.text, answer.status or GoalStatus.NOT_EVALUABLE) for answer in (row.a, row.b)),
         )
     out = console()
     for difference in comparison.differences:
-        out.print(f"[yellow]Different {escape(difference)}[/yellow]")
+        out.print(f"[yellow]Different {_shown(difference)}[/yellow]")
     out.print(table)
-    out.print(f"Comparison: {escape(str(comparison.page))}", soft_wrap=True)
+    out.print(f"Comparison: {_shown(str(comparison.page))}", soft_wrap=True)
     _say_intended_use(out)
 
 
@@ -327,7 +340,7 @@ def show_protocols() -> None:
         protocol = load(name).protocol
         targets = ", ".join(f"{n} {gy:g} Gy" for n, gy in protocol.prescription.targets_gy.items())
         beams = sum(len(group.angles_deg) for group in protocol.plan.beams)
-        table.add_row(name, escape(protocol.title), escape(targets), str(len(protocol.goals)), str(beams))
+        table.add_row(name, _shown(protocol.title), _shown(targets), str(len(protocol.goals)), str(beams))
     out = console()
     out.print(table)
     out.print("[dim]beamwright protocols show NAME shows one.[/dim]")
@@ -337,41 +350,41 @@ def show_protocols() -> None:
 def show_protocol(loaded: LoadedProtocol) -> None:
     """A protocol in the order in which a clinician asks: dose, goals, objectives, beams, notes."""
     protocol, out = loaded.protocol, console()
-    out.print(f"[bold]{escape(protocol.title)}[/bold]  [dim]{escape(loaded.file)}[/dim]")
+    out.print(f"[bold]{_shown(protocol.title)}[/bold]  [dim]{_shown(loaded.file)}[/dim]")
     fractions = protocol.prescription.fractions
     for name, dose_gy in protocol.prescription.targets_gy.items():
-        out.print(f"  {escape(name)}: {dose_gy:g} Gy in {fractions} × {dose_gy / fractions:.3g} Gy")
+        out.print(f"  {_shown(name)}: {dose_gy:g} Gy in {fractions} × {dose_gy / fractions:.3g} Gy")
     point = protocol.normalise
-    out.print(f"  normalised so that {point.volume_percent:g} % of {escape(point.structure)} gets {point.dose_gy:g} Gy")
+    out.print(f"  normalised so that {point.volume_percent:g} % of {_shown(point.structure)} gets {point.dose_gy:g} Gy")
     goals = Table("Rank", "Structure", "Goal", "Acceptable", "Source", title="Goals", title_justify="left")
     for goal in protocol.goals:
         rank = f"{goal.rank}" if goal.others_rank is None else f"{goal.rank}, others {goal.others_rank}"
         acceptable = "" if goal.acceptable is None else f"{goal.acceptable:g}"
         where = " or ".join(goal.structures)
-        goals.add_row(rank, escape(where), escape(goal.goal), acceptable, escape(goal.source))
+        goals.add_row(rank, _shown(where), _shown(goal.goal), acceptable, _shown(goal.source))
     out.print(goals)
     objectives = Table("Structure", "Objective", "Priority", title="Objectives to start from", title_justify="left")
     for rule in protocol.objectives:
         share = "" if rule.volume_percent is None else f" at {rule.volume_percent:g} %"
-        objectives.add_row(escape(rule.structure), f"{rule.type} {rule.dose_gy:g} Gy{share}", f"{rule.priority:g}")
+        objectives.add_row(_shown(rule.structure), f"{rule.type} {rule.dose_gy:g} Gy{share}", f"{rule.priority:g}")
     out.print(objectives)
     for group in protocol.plan.beams:
         angles = " ".join(f"{angle:g}" for angle in group.angles_deg)
         out.print(f"  beams at couch {group.couch_deg:g}°: gantry {angles}")
     for note in protocol.notes:
-        out.print(f"  [dim]{escape(note)}[/dim]")
-    out.print(f"[dim]{escape(protocol.intended_use)}[/dim]")
+        out.print(f"  [dim]{_shown(note)}[/dim]")
+    out.print(f"[dim]{_shown(protocol.intended_use)}[/dim]")
 
 
 def show_verification(file: Path, found: Verification) -> bool:
     """Say whether a trace is intact; True where it is."""
     out = console()
     if found.ok:
-        out.print(f"[green]{escape(str(file))} is whole: {found.lines} lines, none changed.[/green]")
+        out.print(f"[green]{_shown(str(file))} is whole: {found.lines} lines, none changed.[/green]")
         out.print(f"[dim]Seal of the last line: {found.head}[/dim]", soft_wrap=True)
     else:
         place = "" if found.line is None else f" in line {found.line}"
-        out.print(f"[bold red]{escape(str(file))} is not intact{place}: {escape(found.problem)}.[/bold red]")
+        out.print(f"[bold red]{_shown(str(file))} is not intact{place}: {_shown(found.problem)}.[/bold red]")
         out.print(f"{found.lines} lines before it are sound.")
     return found.ok
 
@@ -385,9 +398,11 @@ def show_checks(examine: Callable[[], Iterable[Check]]) -> bool:
             check = next(checks, None)
         if check is None:
             break
-        out.print(f"{_HEALTH[check.health]}  [bold]{check.subject}[/bold]: {escape(check.finding)}", soft_wrap=True)
+        out.print(
+            f"{_HEALTH[check.health]}  [bold]{_shown(check.subject)}[/bold]: {_shown(check.finding)}", soft_wrap=True
+        )
         if check.remedy:
-            out.print(f"      → {escape(check.remedy)}", soft_wrap=True)
+            out.print(f"      → {_shown(check.remedy)}", soft_wrap=True)
         sound = sound and check.health is not Health.BAD
     out.print("Everything that planning needs works." if sound else "[red]Planning will not work yet.[/red]")
     _say_intended_use(out)
@@ -399,7 +414,7 @@ def agreed(pending: model.PendingChanges) -> bool:
     out = console()
     out.print("To be saved on the server:")
     for change in pending.changes:
-        out.print(f"  {escape(change.summary)}  [dim]{escape(change.resource)}[/dim]")
+        out.print(f"  {_shown(change.summary)}  [dim]{_shown(change.resource)}[/dim]")
     try:
         return typer.confirm("Save these changes?", default=False)
     except typer.Abort:  # nobody there to answer
@@ -427,12 +442,12 @@ def _bare(measured: str) -> str:
 
 
 def _styled(text: str, status: GoalStatus) -> str:
-    return f"[{_STYLE[status]}]{escape(text)}[/{_STYLE[status]}]"
+    return f"[{_STYLE[status]}]{_shown(text)}[/{_STYLE[status]}]"
 
 
 def _conflict(conflict: Conflict) -> str:
     goals = " against ".join(conflict.goals)
-    return f"[bold]Conflict:[/bold] {escape(goals)}. {escape(conflict.explanation)}"
+    return f"[bold]Conflict:[/bold] {_shown(goals)}. {_shown(conflict.explanation)}"
 
 
 def _ended(result: RunResult) -> str:

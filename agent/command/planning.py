@@ -41,9 +41,9 @@ from agent.metrics import MetricError
 from agent.observation import Observation
 from agent.planners import Planner
 from agent.planners.catalogue import MODEL_PLANNERS, REFINING, PlannerError, chosen_recipe, make_planner
-from agent.planners.model_planner import shown_prompt
+from agent.planners.model_planner import offered_tools, shown_prompt
 from agent.preparation import PreparationError
-from agent.proposal import Proposal, Review, Verdict
+from agent.proposal import Ending, Proposal, Review, Verdict
 from agent.protocols import LoadedProtocol, ProtocolError
 from agent.records import RunResult
 from agent.report.page import write_report
@@ -98,7 +98,7 @@ def _plan(request: Request) -> ExitStatus:
         options = _options(request, there, protocol, review)
         with there.client.session(there.patient, model.SessionMode.READ_WRITE) as session:
             finished = _carried_out(request, there, session, protocol, folder, options, chat)
-            if request.is_passing:
+            if request.is_passing and _is_accepted(finished.result):
                 _save(session, session.pending_changes(), "kept in the run's own data folder")
             console.show_outcome(finished, folder / run_folder.REPORT)
             if request.commit:
@@ -124,6 +124,11 @@ def _review(request: Request, server: model.ServerInfo) -> Review:
     return "each" if server.mode is model.ServerMode.CLINICAL else "none"
 
 
+def _is_accepted(result: RunResult) -> bool:
+    """Nobody was asked, or the person said yes."""
+    return result.decision is None or result.decision.verdict is Verdict.ACCEPT
+
+
 def _options(request: Request, there: OnServer, protocol: LoadedProtocol, review: Review) -> Options:
     attempts = protocol.protocol.agent.attempts if request.max_attempts is None else request.max_attempts
     return Options(
@@ -131,6 +136,7 @@ def _options(request: Request, there: OnServer, protocol: LoadedProtocol, review
         stages=request.planner in REFINING if request.stages is None else request.stages,
         start_seed=request.options.seed if request.random_start else None,
         review=review,
+        commits=request.commit,
         case_seed=there.seed,
     )
 
@@ -175,17 +181,20 @@ def _carried_out(
 def _show_prompt(request: Request, named: LoadedProtocol | None) -> ExitStatus:
     """Print exactly what a model would be sent after the first attempt; nothing is sent, and nothing is left behind."""
     recipe = chosen_recipe(request.planner, request.options)
-    refines = request.planner in REFINING if request.stages is None else request.stages
     with tempfile.TemporaryDirectory() as name, patient_on_server(request, Path(name)) as there:
         protocol = named or guess_protocol(there.client.structures(there.patient))
+        options = _options(request, there, protocol, "none")
         with (
             console.waiting("making the first attempt, which the prompt tells of"),
             trace.Trace(Path(name) / run_folder.TRACE) as diary,
             there.client.session(there.patient, model.SessionMode.READ_WRITE) as session,
         ):
-            shown = first_observations(there.client, session, there.patient, protocol, trace=diary, stages=refines)
+            shown = first_observations(there.client, session, there.patient, protocol, trace=diary, options=options)
+    action = ACTIONS[recipe.action]
     for observation in shown:
-        console.show_messages(shown_prompt(recipe, ACTIONS[recipe.action], observation), observation.stage)
+        messages = shown_prompt(recipe, action, observation)
+        tools = offered_tools(recipe, action, observation)
+        console.show_messages(messages, observation.stage, action.schema(observation), tools)
     return ExitStatus.OK
 
 
@@ -193,8 +202,10 @@ def exit_status(result: RunResult) -> ExitStatus:
     """How a run that left a plan ends the command."""
     if result.stop_reason.startswith(run_folder.INTERRUPTED):
         return ExitStatus.INTERRUPTED
-    if result.decision is not None and result.decision.verdict is not Verdict.ACCEPT:
+    if not _is_accepted(result):
         return ExitStatus.NOT_ACCEPTED
+    if result.ending is Ending.BROKEN_OFF:
+        return ExitStatus.BROKEN_OFF
     return ExitStatus.OK if success(result.best_attempt.goals) else ExitStatus.GOAL_MISSED
 
 
@@ -203,6 +214,9 @@ class _Stoppable:
 
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
+        self._stopped = Proposal(
+            f"{run_folder.INTERRUPTED} by the person at the terminal", stop=True, ending=Ending.PERSON
+        )
         self.stop = False
 
     @property
@@ -215,8 +229,9 @@ class _Stoppable:
 
     def propose(self, observation: Observation, tell: Tell) -> Proposal:
         if self.stop:
-            return Proposal(f"{run_folder.INTERRUPTED} by the person at the terminal", stop=True)
-        return self._planner.propose(observation, tell)
+            return self._stopped
+        proposal = self._planner.propose(observation, tell)
+        return self._stopped if self.stop else proposal
 
 
 @contextmanager
@@ -265,7 +280,7 @@ _SHOWN = (model.StructureRole.TARGET, model.StructureRole.OAR, model.StructureRo
 def _commit(session: Session, result: RunResult) -> None:
     """Save what a person agreed to: on the plan's sheet, or here."""
     pending, decision = session.pending_changes(), result.decision
-    if decision is not None and decision.verdict is not Verdict.ACCEPT:
+    if not _is_accepted(result):
         console.say("Not saved, as the plan was not accepted; it is in the run folder all the same.")
         return
     if decision is not None and pending.digest != result.commit_digest:

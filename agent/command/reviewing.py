@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import io
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TextIO
@@ -26,6 +25,7 @@ from agent.records import GoalStatus
 from agent.report.palette import STATUS_SIGN, STATUS_WORD
 from agent.report.tables import measured, number
 from agent.review import FIELD_WORD, GoalChange, ObjectiveDiff, ReviewError, Sheet
+from agent.wording import visible
 
 PLACE = "terminal"
 """Who decides, as the trace names it."""
@@ -45,6 +45,11 @@ _ANSWERS = {
 _EDIT_HELP = (
     "One change a line: OBJECTIVE FIELD = VALUE, e.g. {example}. To take a change back, set the value from before. "
     "show: the sheet as edited; done: hand it in; cancel: back, without the edit."
+)
+
+_REASON_IS_SENT = (
+    "Your reason is sent word for word to the planner, and to the language model that it may ask. Name no patient, and "
+    "no date or number that tells who it is."
 )
 
 
@@ -119,6 +124,8 @@ class TerminalReviewer:
 
     def _reject(self, sheet: Sheet) -> Decision | None:
         """A rejection; None where the person gives no reason after all."""
+        if sheet.kind == "proposal":
+            self._say(_REASON_IS_SENT, "yellow")
         try:
             return review.reject(sheet, self._ask("What should be different? "), by=PLACE)
         except ReviewError as error:
@@ -193,7 +200,7 @@ class TerminalReviewer:
             if diff.changed and diff.reason:
                 self._say(f"  {diff.objective}, {FIELD_WORD[diff.field]}: {diff.reason}", "dim")
         self._console.print(_goal_table(sheet))
-        rationale = _literal(sheet.rationale or "None was given.", lines=True)
+        rationale = _literal(sheet.rationale or "None was given.", keeps_lines=True)
         self._console.print(Panel(rationale, title="Rationale", title_align="left"))
         for note in sheet.notes:
             self._say(note)
@@ -300,14 +307,9 @@ def _table(title: str) -> Table:
     return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
-def _literal(text: str, style: str = "", *, lines: bool = False) -> Text:
-    """Text as it is: no markup, and characters that would steer the terminal or hide others are spelled out."""
-    return Text("".join(char if lines and char == "\n" else _visible(char) for char in text), style=style)
-
-
-def _visible(char: str) -> str:
-    hidden = unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
-    return char.encode("unicode_escape").decode() if hidden else char
+def _literal(text: str, style: str = "", *, keeps_lines: bool = False) -> Text:
+    """Text as it is: no markup, and nothing that would steer the terminal or hide."""
+    return Text(visible(text, keeps_lines=keeps_lines), style=style)
 
 
 def _forget_typed_ahead(stream: TextIO) -> None:

@@ -46,7 +46,7 @@ from agent.report.tables import GoalRow
 from agent.run_folder import RunFolderError
 from agent.talk import Reply
 from agent.trace import Reviewed, ToolUsed
-from agent.wording import counted
+from agent.wording import counted, visible
 from bridge import INTENDED_USE, errors, logs, model
 from bridge.client import Client, connect
 from bridge.launch import LaunchFailed, launch
@@ -221,16 +221,13 @@ def _show_account(out: Console, story: Story, account: Account, *, full: bool) -
     word, style = _VERDICT[account.verdict]
     stage = f", {account.stage}" if account.stage else ""
     title = f"Attempt {number}" if account.goals else f"Asked for attempt {number}"
-    out.rule(Text.assemble((_visible(f"{title}{stage}: "), "bold"), (word, style)), align="left", style="dim")
+    out.rule(Text.assemble((visible(f"{title}{stage}: "), "bold"), (word, style)), align="left", style="dim")
     for moment in moments(account.chapter):
         match moment:
             case Request():
                 _show_request(out, moment, full=full)
             case ToolUsed():
-                answer = moment.answer.replace("\n", " ")
-                out.print(
-                    _line(f"⚙ {moment.name}({moment.arguments}) → {answer[:160]}", "cyan" if moment.ok else "red")
-                )
+                _show_tool(out, moment)
             case Asking():
                 _show_asking(out, story, number, moment)
             case Reviewed():
@@ -253,7 +250,8 @@ def _show_request(out: Console, request: Request, *, full: bool) -> None:
         out.print(_line("no reply", "red"))
         return
     if reply.reasoning:
-        out.print(Padding(_line(_folded(reply.reasoning, None if full else FOLDED_LINES), "dim italic"), (0, 0, 0, 2)))
+        thoughts = _folded(reply.reasoning, None if full else FOLDED_LINES)
+        out.print(Padding(_line(thoughts, "dim italic", keeps_lines=True), (0, 0, 0, 2)))
     out.print(_line(_price(reply), "dim"))
 
 
@@ -280,7 +278,7 @@ def _folded(text: str, lines: int | None) -> str:
 def _show_asking(out: Console, story: Story, number: int, asking: Asking) -> None:
     proposal = asking.proposal
     if proposal.rationale:
-        out.print(_line(_begun(proposal) + proposal.rationale))
+        out.print(_line(_begun(proposal) + proposal.rationale, keeps_lines=True))
     for failure in asking.failures or ():
         out.print(_line(f"  ✗ {failure.fault.value}: {str(failure).lstrip(': ')}", "red"))
     for change in change_rows(story, number, proposal):
@@ -314,17 +312,13 @@ def _goal_cells(row: GoalRow, *, first: bool) -> tuple[Text, ...]:
     trend = {1: ("▲", "green"), -1: ("▼", "yellow"), 0: ("", "")}[row.trend]
     return (
         Text(STATUS_SIGN[row.status], _STYLE[row.status]),
-        Text(_visible(f"{row.structure} {row.metric} {row.limit}")),
+        Text(visible(f"{row.structure} {row.metric} {row.limit}")),
         Text("" if first else f"{row.first} →", _STYLE[row.first_status]),
         Text(row.best, _STYLE[row.status]),
         Text(*trend),
     )
 
 
-def _line(text: str, style: str = "") -> Text:
+def _line(text: str, style: str = "", *, keeps_lines: bool = False) -> Text:
     """A text as data: nothing in it styles, hides or moves anything."""
-    return Text(_visible(text), style)
-
-
-def _visible(text: str) -> str:
-    return "".join(char if char.isprintable() or char == "\n" else "�" for char in text)
+    return Text(visible(text, keeps_lines=keeps_lines), style)

@@ -2,7 +2,8 @@
 
 `openai_chat` asks a real server, `recorded` answers from a trace, `answers` finds the JSON in what came back, `prices`
 turns tokens into money. Behind `openai_chat`: `endpoint` (where, and with which key), `concessions` (what the server
-refuses and so is no longer sent), `gathering` (from streamed pieces to a reply), `thinking` and `repetition`.
+refuses and so is no longer sent), `received` (what a server may send), `gathering` (from streamed pieces to a reply),
+`thinking` and `repetition`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.language_model.received import writable
 from agent.proposal import CheckFailure, Fault
 from agent.talk import Reply
 
@@ -114,21 +115,22 @@ def _is_json(text: str) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    return json.loads(
-        text, strict=False, object_pairs_hook=_each_key_once, parse_constant=_no_number, parse_float=_finite
+    return writable(
+        json.loads(text, strict=False, object_pairs_hook=_each_key_once, parse_constant=_no_number, parse_float=_finite)
     )
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise ValueError(f"the key {key!r} stands twice")
-    return dict(pairs)
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:_EXCERPT_CHARACTERS]!r} stands twice")
+        found[key] = value
+    return found
 
 
 def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word[:_EXCERPT_CHARACTERS]} is no number")
 
 
 def _finite(digits: str) -> float:

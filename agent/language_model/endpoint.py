@@ -59,6 +59,11 @@ def _host(url: str) -> str:
     parts = urlsplit(url)
     if parts.username or parts.password:
         raise ModelError("the base URL holds a user name or password; put the key into the environment instead.")
+    if parts.query or parts.fragment:
+        raise ModelError(
+            "the base URL holds a part after ? or #, which may be a key; leave it out, and put a key into the "
+            "environment instead."
+        )
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ModelError(f"the base URL {url!r} is no HTTP address; write it like http://localhost:8000/v1.")
     return parts.hostname

@@ -1,21 +1,17 @@
 """From what a server sends, at once or piece by piece, to one reply.
 
-The one idea: a whole answer is a stream of one piece. Both are read as plain dictionaries, because compatible servers
-add fields of their own (``reasoning_content``, ``reasoning``) and leave others out.
+The one idea: a whole answer is a stream of one piece. What a piece may hold, `received` says.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
+from agent.language_model.received import CallPiece, Choice, Received, ReceivedUsage, Said
 from agent.language_model.repetition import RepetitionWatch
 from agent.language_model.thinking import Piece, ThinkingSplitter
 from agent.talk import Reply, ToolCall, Usage
-
-_REASONING_FIELDS = ("reasoning_content", "reasoning")
 
 
 @dataclass
@@ -40,7 +36,9 @@ class Gathering:
         self._open_calls: dict[int, _Call] = {}
         self._finish = ""
         self._usage: Usage | None = None
-        self._frame: dict[str, str] = {}
+        self._id = ""
+        self._model = ""
+        self._fingerprint = ""
 
     @property
     def is_whole(self) -> bool:
@@ -52,14 +50,14 @@ class Gathering:
         """The model repeats itself, or speaks beyond all measure."""
         return self._watch.is_endless
 
-    def add(self, received: Mapping[str, Any]) -> None:
+    def add(self, received: Received) -> None:
         """A chunk of a stream, or a whole completion."""
-        for field in ("id", "model", "system_fingerprint"):
-            if received.get(field):
-                self._frame[field] = received[field]
-        if received.get("usage"):
-            self._usage = _usage(received["usage"])
-        for choice in received.get("choices") or ():
+        self._id = received.id or self._id
+        self._model = received.model or self._model
+        self._fingerprint = received.system_fingerprint or self._fingerprint
+        if received.usage:
+            self._usage = _usage(received.usage)
+        for choice in received.choices or ():
             self._add_choice(choice)
 
     def reply(self, *, output: str, seconds: float, request_id: str) -> Reply:
@@ -75,31 +73,30 @@ class Gathering:
             output=output,
             usage=self._usage,
             seconds=seconds,
-            model=self._frame.get("model", ""),
-            fingerprint=self._frame.get("system_fingerprint", ""),
-            request_id=request_id or self._frame.get("id", ""),
+            model=self._model,
+            fingerprint=self._fingerprint,
+            request_id=request_id or self._id,
         )
 
-    def _add_choice(self, choice: Mapping[str, Any]) -> None:
-        said = choice.get("delta") or choice.get("message") or {}
-        reasoning = next((said[field] for field in _REASONING_FIELDS if said.get(field)), "")
-        content = said.get("content") or ""
+    def _add_choice(self, choice: Choice) -> None:
+        said = choice.delta or choice.message or Said()
+        reasoning = said.reasoning_content or said.reasoning or ""
+        content = said.content or ""
         self._watch.feed(reasoning + content)
         self._reasoning += reasoning
         self._tell([(reasoning, True)] if reasoning else [])
         self._tell(self._content.feed(content))
-        self._refusal += said.get("refusal") or ""
-        self._add_calls(said.get("tool_calls") or ())
-        self._finish = choice.get("finish_reason") or self._finish
+        self._refusal += said.refusal or ""
+        self._add_calls(said.tool_calls or ())
+        self._finish = choice.finish_reason or self._finish
 
-    def _add_calls(self, pieces: Iterable[Mapping[str, Any]]) -> None:
+    def _add_calls(self, pieces: Iterable[CallPiece]) -> None:
         for position, piece in enumerate(pieces):
-            call = self._call(piece.get("index", position), piece.get("id") or "")
-            function = piece.get("function") or {}
-            arguments = _arguments_text(function.get("arguments"))
-            call.name = call.name or function.get("name") or ""
-            call.arguments += arguments
-            self._watch.feed(arguments)
+            call = self._call(position if piece.index is None else piece.index, piece.id or "")
+            if piece.function:
+                call.name = call.name or piece.function.name or ""
+                call.arguments += piece.function.arguments or ""
+                self._watch.feed(piece.function.arguments or "")
 
     def _call(self, index: int, id_: str) -> _Call:
         """The call that a piece belongs to; some servers give every call the same index."""
@@ -115,15 +112,10 @@ class Gathering:
             self._say(text, is_reasoning)
 
 
-def _arguments_text(arguments: str | Mapping[str, Any] | None) -> str:
-    """As text; some servers send the arguments parsed."""
-    return json.dumps(arguments) if isinstance(arguments, Mapping) else arguments or ""
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    details = usage.get("completion_tokens_details") or {}
+def _usage(usage: ReceivedUsage) -> Usage:
+    details = usage.completion_tokens_details
     return Usage(
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        answer_tokens=usage.get("completion_tokens") or 0,
-        reasoning_tokens=details.get("reasoning_tokens") or 0,
+        prompt_tokens=usage.prompt_tokens or 0,
+        answer_tokens=usage.completion_tokens or 0,
+        reasoning_tokens=(details.reasoning_tokens if details else None) or 0,
     )

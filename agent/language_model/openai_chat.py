@@ -19,12 +19,14 @@ from typing import Any
 import openai
 import tenacity
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from pydantic import BaseModel
 
 from agent.language_model import ModelError
 from agent.language_model.concessions import Concessions
 from agent.language_model.endpoint import Endpoint, endpoint
 from agent.language_model.gathering import Gathering
 from agent.language_model.prices import Prices
+from agent.language_model.received import NotUnderstood, Received, model_names, received, writable
 from agent.language_model.waits import asked_wait_s
 from agent.settings import ModelSettings
 from agent.talk import Message, Reply, Tool
@@ -39,6 +41,8 @@ _NO_SUCH_PATH = (404, 405, 501)
 _REFUSALS = (400, 422)
 _REQUEST_TIMEOUT = 408
 _FIRST_SERVER_ERROR = 500
+_UNREADABLE = (NotUnderstood, json.JSONDecodeError, UnicodeDecodeError, RecursionError)
+"""What is raised over an answer that is not JSON, or not the JSON that was asked for."""
 
 
 class _Passing(ModelError):
@@ -151,6 +155,8 @@ class OpenAiChat:
                     request_id = await _gather(client, parameters, gathering)
             except (TimeoutError, openai.APITimeoutError):
                 raise _Passing(f"{place.url} did not answer in full within {timeout_s:g} s.", "timeout") from None
+            except _UNREADABLE as error:
+                raise _not_a("chat completion", client, error) from None
             except openai.NotFoundError as error:
                 raise await _not_found(client, self._settings.model, place, error) from None
             except openai.APIError as error:
@@ -192,10 +198,10 @@ async def _listed_at(place: Endpoint, settings: ModelSettings) -> Sequence[str] 
 
 
 async def _listed(client: openai.AsyncOpenAI) -> Sequence[str]:
-    listed = await client.get("/models", cast_to=object)
-    if not isinstance(listed, dict) or "data" not in listed:
-        raise ModelError(f"what came back from {client.base_url} is no list of models; check the base URL.")
-    return sorted(str(model["id"]) for model in listed["data"] or ())
+    try:
+        return model_names(await client.get("/models", cast_to=object))
+    except _UNREADABLE as error:
+        raise _not_a("list of models", client, error) from None
 
 
 def _names(models: Sequence[str]) -> str:
@@ -214,15 +220,13 @@ async def _gather(client: openai.AsyncOpenAI, parameters: Mapping[str, Any], gat
     """Fill ``gathering`` with one answer; the server's own id of the request is returned."""
     if not parameters.get("stream"):
         completion = await client.chat.completions.create(**parameters)
-        if not isinstance(completion, ChatCompletion):
-            raise _no_completion(client)
-        gathering.add(completion.model_dump(warnings=False))
+        gathering.add(_read(completion))
         _check_whole(gathering)
         return completion._request_id or ""
     async with await client.chat.completions.create(**parameters) as stream:
         headers = stream.response.headers
         if headers.get("content-type", "").startswith("text/html"):
-            raise _no_completion(client)
+            raise NotUnderstood("it is a web page")
         await _gather_stream(stream, gathering)
         _check_whole(gathering)
         return str(headers.get("x-request-id", ""))
@@ -231,9 +235,14 @@ async def _gather(client: openai.AsyncOpenAI, parameters: Mapping[str, Any], gat
 async def _gather_stream(stream: openai.AsyncStream[ChatCompletionChunk], gathering: Gathering) -> None:
     async with aclosing(_chunks(stream)) as chunks:
         async for chunk in chunks:
-            gathering.add(chunk.model_dump(warnings=False))
+            gathering.add(_read(chunk))
             if gathering.is_endless:
                 return
+
+
+def _read(answer: ChatCompletion | ChatCompletionChunk) -> Received:
+    """What the package made of an answer; of one that is no JSON object it makes something else than it promises."""
+    return received(answer.model_dump(warnings=False) if isinstance(answer, BaseModel) else answer)
 
 
 def _check_whole(gathering: Gathering) -> None:
@@ -251,8 +260,8 @@ async def _chunks(stream: openai.AsyncStream[ChatCompletionChunk]) -> AsyncGener
         raise _Passing(f"the connection was lost within the answer ({type(error).__name__}).", "connection") from None
 
 
-def _no_completion(client: openai.AsyncOpenAI) -> ModelError:
-    return ModelError(f"what came back from {client.base_url} is no chat completion; check the base URL.")
+def _not_a(what: str, client: openai.AsyncOpenAI, why: Exception) -> ModelError:
+    return ModelError(f"what came back from {client.base_url} is no {what} ({why}); check the base URL.")
 
 
 async def _not_found(client: openai.AsyncOpenAI, model: str, place: Endpoint, error: openai.APIError) -> ModelError:
@@ -280,7 +289,9 @@ def _explained(error: openai.APIError, settings: ModelSettings, place: Endpoint)
         message = f"{place.url} refuses the key; put a valid one into the environment variable {settings.key_variable}."
         return ModelError(message, "key-refused")
     if error.status_code in _REFUSALS:
-        return _Refused(f"{place.url} refuses the request: {said}", error.param)
+        return _Refused(
+            f"{place.url} refuses the request: {said}", error.param if isinstance(error.param, str) else None
+        )
     if isinstance(error, openai.RateLimitError) and error.code == "insufficient_quota":
         return ModelError(f"the account at {place.url} has no credit left: {said}", "rate-limit")
     if isinstance(error, openai.RateLimitError):
@@ -305,7 +316,7 @@ def _said(error: openai.APIError, place: Endpoint) -> str:
     body = error.body
     words = body.get("message") if isinstance(body, dict) else None
     text = str(words) if words else json.dumps(body) if isinstance(body, dict) else error.message
-    return place.without_key(text)[:_QUOTED_CHARACTERS].rstrip(".") + "."
+    return place.without_key(str(writable(text)))[:_QUOTED_CHARACTERS].rstrip(".") + "."
 
 
 def _failure(state: tenacity.RetryCallState) -> _Passing:

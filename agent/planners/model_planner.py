@@ -6,29 +6,39 @@ failure to count; the loop's checks judge the rest, as they judge every planner.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from agent.actions import ActionSpace
+from agent.actions.answer import quoted
 from agent.language_model import Chat, ModelError
 from agent.language_model.answers import read_answer
 from agent.observation import Observation
 from agent.planners.recipes import Recipe
 from agent.planners.tools import WHAT_IF, BadArguments, Toolbox, toolbox, what_if_arguments
 from agent.prompts import opening, outcome, repair_message, show
-from agent.proposal import CheckFailure, Fault, Proposal
+from agent.prompts.fence import cut
+from agent.proposal import Change, CheckFailure, Ending, Fault, Proposal
 from agent.talk import Message, Reply, Role, Tool, ToolCall
 from agent.trace import Tell, ToolUsed
 
 MAX_TOOL_ROUNDS = 6
-"""So often a model may call tools in one turn; then it is asked without any."""
+"""So often a model may call tools for one attempt, its repairs included; then it is asked without any."""
+MAX_CALLS = 8
+"""So many calls are answered in one round."""
+LONGEST_KEPT_CHARACTERS = 8_000
+"""So much of an answer, or of a call's arguments, is kept in the conversation, with a mark where it was longer."""
 _NO_ANSWER = "(no answer)"
 """Stands for an empty answer in the conversation; many servers refuse an empty message."""
 _REPETITION_CHARACTERS = 500
-"""So much of an answer that repeats itself is kept in the conversation."""
+"""So much of it where it repeats itself."""
+_LONGEST_NAME = 64
+"""Characters of a function's name in the conversation, as the chat completions API allows."""
 _ONE_TRIAL = "Not tried: one what_if at a time, and its result comes first. Ask again afterwards."
-_NO_TOOLS_LEFT = "the function calls of this turn are used up, or none were offered"
+_TOO_MANY = f"Not answered, nor any call after it: at most {MAX_CALLS} at a time. Ask for fewer, or give your answer."
+_NO_TOOLS_LEFT = "the function calls of this attempt are used up, or none were offered"
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class _Trial:
     attempt: int
     """The attempt it became, if nothing stopped it."""
     stage: str
+    changes: tuple[Change, ...]
+    """What the model asked to try."""
 
 
 @dataclass
@@ -47,6 +59,8 @@ class _Talk:
 
     messages: list[Message] = field(default_factory=list)
     trial: _Trial | None = None
+    rounds: int = 0
+    """Of tool calls, about this attempt."""
 
 
 class ModelPlanner:
@@ -88,7 +102,7 @@ class ModelPlanner:
         try:
             return _Turn(self._talk, self._recipe, self._action, self._chat, observation, tell).take()
         except ModelError as error:
-            return Proposal(f"The model could not be asked: {error}", stop=True)
+            return Proposal(f"The model could not be asked: {error}", stop=True, ending=Ending.BROKEN_OFF)
 
     def _go_on(self, observation: Observation) -> None:
         """Take the conversation up where the loop left it: repair, a trial's result, or a new one."""
@@ -97,15 +111,15 @@ class ModelPlanner:
             talk.trial = None
             self._tell_failures(observation, trial)
         elif trial and _was_made(trial, observation):
-            talk.trial = None
-            shown = show(observation, self._action, self._recipe.blocks)
+            talk.trial, talk.rounds = None, 0
+            shown = show(observation, self._action, self._recipe.blocks, asked=trial.changes)
             talk.messages.append(Message(Role.TOOL, outcome(shown), tool_call_id=trial.call.id))
         else:
             self._talk = _Talk(list(shown_prompt(self._recipe, self._action, observation, tools=self._offers_tools)))
 
     def _tell_failures(self, observation: Observation, trial: _Trial | None) -> None:
         """Say what was wrong; a bad tool call was told so when it was made."""
-        text = repair_message(observation.rejected, observation)
+        text = repair_message(observation.rejected, observation, self._action)
         if trial:
             self._talk.messages.append(Message(Role.TOOL, text, tool_call_id=trial.call.id))
         elif self._talk.messages[-1].role is not Role.TOOL:
@@ -136,9 +150,8 @@ class _Turn:
 
     def take(self) -> Proposal:
         """Ask until the model answers, tries something, or fails."""
-        rounds = 0
         while True:
-            tools = self._tools() if rounds < MAX_TOOL_ROUNDS else ()
+            tools = self._tools() if self.talk.rounds < MAX_TOOL_ROUNDS else ()
             reply = self.chat.ask(
                 self.talk.messages,
                 attempt=self.attempt,
@@ -149,20 +162,21 @@ class _Turn:
             self._remember(reply)
             if not reply.tool_calls:
                 return self._read(reply)
+            self.talk.rounds += 1
             proposal = self._answer_calls(reply.tool_calls, tools)
             if proposal is not None:
                 return proposal
-            rounds += 1
 
     def _tools(self) -> tuple[Tool, ...]:
         offered = self.recipe.blocks.tools and self.chat.settings.tools
         return self.box.tools if offered else ()
 
     def _remember(self, reply: Reply) -> None:
+        """Keep what the model said, cut to what the next request can carry."""
+        longest = _REPETITION_CHARACTERS if reply.finish == "repetition" else LONGEST_KEPT_CHARACTERS
         content = reply.answer or reply.refusal or ("" if reply.tool_calls else _NO_ANSWER)
-        if reply.finish == "repetition" and len(content) > _REPETITION_CHARACTERS:
-            content = f"{content[:_REPETITION_CHARACTERS]} (cut here)"
-        self.talk.messages.append(Message(Role.ASSISTANT, content, reply.tool_calls))
+        calls = tuple(map(_kept, reply.tool_calls[: MAX_CALLS + 1]))
+        self.talk.messages.append(Message(Role.ASSISTANT, cut(content, longest), calls))
 
     def _read(self, reply: Reply) -> Proposal:
         found = read_answer(reply)
@@ -174,7 +188,7 @@ class _Turn:
         """Answer every call; a proposal where one was a trial or could not be answered."""
         failures: list[CheckFailure] = []
         trial: Proposal | None = None
-        for call in calls:
+        for call in calls[:MAX_CALLS]:
             try:
                 if not tools:
                     raise BadArguments(f"{_NO_TOOLS_LEFT}; give your answer.")
@@ -187,6 +201,8 @@ class _Turn:
             except BadArguments as error:
                 self._answered(call, str(error), ok=False)
                 failures.append(_bad_call(call, str(error)))
+        for call in calls[MAX_CALLS : MAX_CALLS + 1]:
+            self._answered(call, _TOO_MANY, ok=False)
         if failures:
             return self._refused(failures)
         return trial
@@ -198,7 +214,7 @@ class _Turn:
             raise BadArguments(f"{WHAT_IF} tries changes; to stop, answer with stop: true instead.")
         note = f"tried as attempt {self.attempt}; its result is this function's answer"
         self.tell(ToolUsed(self.attempt, call.name, call.arguments, note, ok=not proposal.unreadable))
-        self.talk.trial = _Trial(call, self.attempt, self.observation.stage)
+        self.talk.trial = _Trial(call, self.attempt, self.observation.stage, proposal.changes)
         return replace(proposal, is_trial=True)
 
     def _refused(self, failures: list[CheckFailure]) -> Proposal:
@@ -240,5 +256,14 @@ def _was_made(trial: _Trial, observation: Observation) -> bool:
     return last.is_trial and (last.number, observation.stage) == (trial.attempt, trial.stage)
 
 
+def _kept(call: ToolCall) -> ToolCall:
+    """The call as it stays in the conversation; arguments that are cut stay JSON, which servers expect there."""
+    arguments = call.arguments
+    if len(arguments) > LONGEST_KEPT_CHARACTERS:
+        arguments = json.dumps({"cut here": arguments[:LONGEST_KEPT_CHARACTERS]}, ensure_ascii=False)
+    return replace(call, name=call.name[:_LONGEST_NAME], arguments=arguments)
+
+
 def _bad_call(call: ToolCall, message: str) -> CheckFailure:
-    return CheckFailure(Fault.BAD_TOOL_CALL, "", call.name, call.arguments[:80] or None, message, "a call as described")
+    name, arguments = quoted(call.name), quoted(call.arguments) or None
+    return CheckFailure(Fault.BAD_TOOL_CALL, "", name, arguments, message, "a call as described")

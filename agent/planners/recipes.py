@@ -37,7 +37,8 @@ SAGE = Recipe(
     templates={FIRST_STAGE: "sage.md.j2", "refinement": "sage-refinement.md.j2"},
     blocks=Blocks(history=3, losses=False, deviations=False, trends=False, strategy=True, tools=False),
 )
-"""SAGE, arXiv 2512.20586."""
+"""SAGE, arXiv 2512.20586. The paper decodes with temperature 0.4 and top-k 2; both belong to how a model is asked
+(`agent.settings.ModelSettings`), where the temperature is the default and top-k is left to the server."""
 ZERO_SHOT = Recipe(
     name="zero-shot",
     action="doses",

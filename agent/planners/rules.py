@@ -93,7 +93,7 @@ class Rules:
             return Proposal(
                 f"The last {PATIENCE} attempts brought no goal nearer by a percent. {_left(goals)}", stop=True
             )
-        failed = observation.last.number - observation.best
+        failed = observation.last.number - observation.best + _turned_down(observation)
         for index, style in enumerate(tries):
             if index < failed:
                 continue
@@ -270,6 +270,11 @@ def _stands_still(observation: Observation) -> bool:
     """Whether the best attempt before the last `PATIENCE` ones was already as good, but for details."""
     before = observation.history[:-PATIENCE]
     return bool(before) and same_but_for_details(min(step.score for step in before), observation.best_step.score)
+
+
+def _turned_down(observation: Observation) -> int:
+    """How often a person turned down what was to be tried next; each time the routine goes on to its next try."""
+    return sum(remark.attempt == observation.last.number + 1 for remark in observation.remarks)
 
 
 def _left(goals: Sequence[GoalResult]) -> str:

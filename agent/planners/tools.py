@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from agent.actions import ActionSpace
+from agent.actions.answer import quoted
 from agent.actions.naming import label, to_model
 from agent.language_model.answers import read_answer
 from agent.metrics import MetricError, parse_metric
@@ -26,6 +28,10 @@ from agent.proposal import CheckFailure
 from agent.talk import Reply, Tool
 
 WHAT_IF = "what_if"
+_MOST_PROBLEMS = 3
+"""So many of the things that are wrong with a call are told, and the others counted."""
+_LONGEST_METRIC = 40
+"""Characters; three times what the longest sensible one takes."""
 _WHAT_IF = (
     "Try changes without settling on them. The arguments are a whole answer. It is not free: the planning system "
     "optimises, and the trial is counted as an attempt. The result comes back as this function's answer."
@@ -77,7 +83,8 @@ class Queries:
         ]
         if not fitting:
             there = ", ".join(f"{line.structure} {line.metric}" for line in goals)
-            raise BadArguments(f"nothing has structure {structure!r} and metric {metric!r}; there are: {there}.")
+            asked = f"structure {_quoted(structure)} and metric {_quoted(metric)}"
+            raise BadArguments(f"nothing has {asked}; there are: {there}.")
         return {"trends": [_trend(line) for line in fitting]}
 
     def query_metric(self, structure: str, metric: str) -> dict[str, Any]:
@@ -87,7 +94,10 @@ class Queries:
         gradient cannot be asked here.
         """
         if structure not in self._structures:
-            raise BadArguments(f"no curve of {structure!r} is here; there are {', '.join(sorted(self._structures))}.")
+            there = ", ".join(sorted(self._structures))
+            raise BadArguments(f"no curve of {_quoted(structure)} is here; there are {there}.")
+        if len(metric) > _LONGEST_METRIC:
+            raise BadArguments(f"no metric is as long as {_quoted(metric)}; ask for one as described.")
         name, prescriptions = self._structures[structure], self._observation.prescriptions_gy
         prescription_gy = prescriptions.get(name, max(prescriptions.values()))
         try:
@@ -117,7 +127,8 @@ class Toolbox:
             No such tool, broken JSON, or arguments that do not fit.
         """
         if name not in self.functions:
-            raise BadArguments(f"no function {name!r}; there are {', '.join(tool.name for tool in self.tools)}.")
+            there = ", ".join(tool.name for tool in self.tools)
+            raise BadArguments(f"no function {_quoted(name)}; there are {there}.")
         try:
             value = _adapter(self.functions[name]).validate_json(arguments or "{}")
         except ValidationError as error:
@@ -159,8 +170,19 @@ def _tool(name: str, function: Callable[..., Any]) -> Tool:
 
 
 def _how_to_call(name: str, function: Callable[..., Any], error: ValidationError) -> str:
-    problems = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'arguments'}: {item['msg']}" for item in error.errors())
-    return f"{name} cannot be called like that ({problems}); call {name}{inspect.signature(function)}."
+    told = [_problem(item) for item in error.errors()[:_MOST_PROBLEMS]]
+    if more := error.error_count() - len(told):
+        told.append(f"and {more} more")
+    return f"{name} cannot be called like that ({'; '.join(told)}); call {name}{inspect.signature(function)}."
+
+
+def _problem(item: ErrorDetails) -> str:
+    return f"{quoted('.'.join(map(str, item['loc']))) or 'arguments'}: {item['msg']}"
+
+
+def _quoted(given: str | None) -> str:
+    """What a model wrote, in quotes and not endlessly long."""
+    return repr(given if given is None else quoted(given))
 
 
 def _trend(line: TrendLine) -> dict[str, Any]:

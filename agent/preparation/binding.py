@@ -15,7 +15,7 @@ from agent.observation import Limits, ObjectiveState, Place, Task
 from agent.preparation.helpers import Helpers
 from agent.preparation.matching import Matches
 from agent.proposal import Change, Field
-from agent.protocols.schema import TARGETS, Goal, ObjectiveRule, Protocol
+from agent.protocols.schema import TARGETS, Goal, ObjectiveRule, Protocol, RandomStart
 from bridge import model
 from bridge.model import MetricKind, VolumeUnit
 
@@ -127,6 +127,16 @@ class Binding:
             for shown, _ in self.structures(rule.structure):
                 states.append(self._objective(rule, shown + name[len(rule.structure) :], shown))
         return tuple(states)
+
+    def random_ranges(self) -> dict[str, RandomStart]:
+        """Objective -> from where to where its numbers are drawn for a random start."""
+        rules = zip(self._protocol.objectives, self._protocol.objective_names(), strict=True)
+        return {
+            shown + name[len(rule.structure) :]: rule.random_start
+            for rule, name in rules
+            if rule.random_start is not None
+            for shown, _ in self.structures(rule.structure)
+        }
 
     def limits(self, objectives: tuple[ObjectiveState, ...]) -> Limits:
         agent = self._protocol.agent

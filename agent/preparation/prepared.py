@@ -20,7 +20,7 @@ from agent.preparation.binding import Binding, BoundStage
 from agent.preparation.helpers import Helpers, make_helpers
 from agent.preparation.matching import Matches, PreparationError, match
 from agent.proposal import Change
-from agent.protocols.schema import TARGETS, Protocol
+from agent.protocols.schema import TARGETS, Protocol, RandomStart
 from bridge import model
 from bridge.client import Session
 
@@ -102,7 +102,7 @@ def prepare(
     objectives = binding.objectives()
     start_notes: tuple[str, ...] = ()
     if start_seed is not None:
-        objectives = random_start(protocol, objectives, start_seed)
+        objectives = random_start(protocol.id, binding.random_ranges(), objectives, start_seed)
         start_notes = (f"Started from random parameters (seed {start_seed}), drawn from the protocol's ranges.",)
     return Prepared(
         plan=plan,
@@ -147,24 +147,26 @@ def check_server(protocol: Protocol, server: model.ServerInfo) -> None:
         )
 
 
-def random_start(protocol: Protocol, objectives: tuple[ObjectiveState, ...], seed: int) -> tuple[ObjectiveState, ...]:
-    """The objectives with numbers drawn evenly from the protocol's ranges for random starts."""
-    ranges = {rule.structure: rule.random_start for rule in protocol.objectives if rule.random_start is not None}
+def random_start(
+    protocol: str, ranges: Mapping[str, RandomStart], objectives: tuple[ObjectiveState, ...], seed: int
+) -> tuple[ObjectiveState, ...]:
+    """The objectives with numbers drawn evenly from the protocol's ranges (objective -> ranges) for random starts."""
     if not ranges:
         raise PreparationError(
-            f"protocol {protocol.id!r} has no ranges for a random start; give its objectives random_start, or start "
+            f"protocol {protocol!r} has no ranges for a random start; give its objectives random_start, or start "
             "from the protocol's own numbers."
         )
     draw = np.random.default_rng(seed)
-    return tuple(
-        state if (span := ranges.get(state.place.organ)) is None or state.type != "hot" else replace(
-            state,
-            dose_gy=float(draw.uniform(*span.dose_gy)),
-            volume_percent=float(draw.uniform(*span.volume_percent)),
-            priority=float(draw.uniform(*span.priority)),
-        )
-        for state in objectives
-    )  # fmt: skip
+    return tuple(_drawn(state, ranges[state.name], draw) if state.name in ranges else state for state in objectives)
+
+
+def _drawn(state: ObjectiveState, span: RandomStart, draw: np.random.Generator) -> ObjectiveState:
+    return replace(
+        state,
+        dose_gy=float(draw.uniform(*span.dose_gy)),
+        volume_percent=float(draw.uniform(*span.volume_percent)),
+        priority=float(draw.uniform(*span.priority)),
+    )
 
 
 def _plan(

@@ -24,7 +24,12 @@ def fenced(texts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def cut(text: str, characters: int) -> str:
+    """The beginning of a text that is longer, with a mark that says so; otherwise the text."""
+    return text if len(text) <= characters else f"{text[:characters]} (cut here)"
+
+
 def _one_line(text: str) -> str:
     visible = "".join(" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in text)
     line = _FENCE.sub(" ", " ".join(visible.split()))
-    return line if len(line) <= TEXT_CHARACTERS else f"{line[:TEXT_CHARACTERS]} (cut here)"
+    return cut(line, TEXT_CHARACTERS)

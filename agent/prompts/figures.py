@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agent.actions.naming import label, worded
+from agent.actions.naming import label, told_line, told_prose
 from agent.goals import deviation
 from agent.metrics import parse_metric
 from agent.observation import ObjectiveState, Observation, Step
@@ -307,14 +307,14 @@ def _attempt_line(step: Step, observation: Observation, names: Mapping[str, str]
         number=step.number,
         start_from=step.start_from,
         changes=tuple(_changes(step, observation, names)),
-        rationale=worded(step.rationale, observation),
+        rationale=told_prose(step.rationale, observation),
         open_goals=tuple(_stands(goal, observation) for goal in open_goals),
         met=len(evaluable) - len(open_goals),
         of=len(evaluable),
         is_best=step.number == observation.best,
         is_trial=step.is_trial,
         stage=step.stage,
-        lost=tuple(worded(line, observation) for line in step.lost),
+        lost=tuple(told_line(line, observation) for line in step.lost),
         normalization_percent=step.normalization_percent,
     )
 

@@ -13,15 +13,18 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from agent.actions.naming import worded
+from agent.actions import ActionSpace
+from agent.actions.naming import to_model, told_rule
 from agent.observation import Observation
-from agent.plain import to_plain
+from agent.prompts.fence import cut
 from agent.prompts.figures import ObjectiveLine
 from agent.prompts.shown import Shown
 from agent.proposal import CheckFailure
 from agent.talk import Message, Role
 from agent.wording import counted
 
+MOST_FAILURES = 10
+"""So many rules that an answer breaks are told one by one; the others are counted."""
 REASON_CHARACTERS = 600
 """A reason given earlier is cut after so many, with a word that says so."""
 
@@ -39,24 +42,26 @@ def outcome(shown: Shown) -> str:
     return _render("outcome.md.j2", "user", shown)
 
 
-def repair_message(failures: Sequence[CheckFailure], observation: Observation) -> str:
-    """What is wrong with an answer, as JSON, and that the whole answer is wanted again."""
-    told = [_failure(failure, observation) for failure in failures]
+def repair_message(failures: Sequence[CheckFailure], observation: Observation, action: ActionSpace) -> str:
+    """What is wrong with an answer, as JSON in the words of such answers, and that the whole answer is wanted again."""
+    told = [_failure(action.refusal(failure, observation), observation) for failure in failures[:MOST_FAILURES]]
     lines = ",\n".join(f"  {json.dumps(failure, ensure_ascii=False)}" for failure in told)
+    more = f"\n\nand {len(failures) - MOST_FAILURES} more." if len(failures) > MOST_FAILURES else ""
     return (
-        f"Your answer was not used: {counted(len(told), 'rule')} broken.\n\n```json\n[\n{lines}\n]\n```\n\n"
+        f"Your answer was not used: {counted(len(failures), 'rule')} broken.\n\n```json\n[\n{lines}\n]\n```{more}\n\n"
         "Correct this and give the whole answer again, in the same form, not only what changes."
     )
 
 
 def _failure(failure: CheckFailure, observation: Observation) -> dict[str, object]:
+    """Field by field; the value is the model's own and stays as it wrote it."""
     return {
         "kind": failure.fault.value,
-        "objective": worded(failure.objective, observation),
+        "objective": to_model(observation).get(failure.objective, ""),
         "field": failure.field,
-        "value": worded(failure.value, observation) if isinstance(failure.value, str) else to_plain(failure.value),
-        "rule": worded(failure.rule, observation),
-        "allowed": worded(failure.allowed, observation),
+        "value": failure.value,
+        "rule": told_rule(failure.rule, observation),
+        "allowed": told_rule(failure.allowed, observation),
     }
 
 
@@ -139,5 +144,4 @@ def _through(names: Sequence[str]) -> str:
 
 
 def _cut(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= REASON_CHARACTERS else f"{line[:REASON_CHARACTERS]} (cut here)"
+    return cut(" ".join(text.split()), REASON_CHARACTERS)

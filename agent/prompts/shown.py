@@ -7,12 +7,12 @@ the machine, and a block that is switched off is simply empty.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agent.actions import ActionSpace
-from agent.actions.naming import label, to_model, worded
+from agent.actions.naming import label, to_model, told_line, told_prose
 from agent.goals import NOTICEABLE_PERCENT, Points, points
 from agent.knowledge import Knowledge, Parameter, Range
 from agent.observation import ObjectiveState, Observation, Step
@@ -31,6 +31,7 @@ from agent.prompts.figures import (
     loss_trends,
     objective_lines,
 )
+from agent.proposal import Change
 from bridge.model import PenaltyForm, PlanningHints
 
 STRENGTHEN: Mapping[str, str] = {
@@ -181,7 +182,7 @@ class Shown:
     goals: tuple[GoalLine, ...]
     not_evaluable: tuple[str, ...]
     new_goals: tuple[str, ...]
-    """Later stages: goals that the first stage did not have, or had with another limit."""
+    """Goals that this stage has and the one before it had not, or had with another limit."""
     goals_json: str
     score: Points | None
     objectives: tuple[ObjectiveLine, ...]
@@ -205,19 +206,29 @@ class Shown:
     knowledge: KnowledgeTable | None
     remarks: tuple[RemarkLine, ...]
     tools: tuple[str, ...]
+    set_by_person: tuple[str, ...]
+    """What a person put in the place of what the model wanted to try; empty where it was tried as asked."""
 
     @property
     def open_goals(self) -> tuple[GoalLine, ...]:
         return tuple(goal for goal in self.goals if goal.is_open)
 
 
-def show(observation: Observation, action: ActionSpace, blocks: Blocks, tools: Sequence[str] = ()) -> Shown:
+def show(
+    observation: Observation,
+    action: ActionSpace,
+    blocks: Blocks,
+    tools: Sequence[str] = (),
+    asked: Collection[Change] | None = None,
+) -> Shown:
     """What a model is told of an observation.
 
     Parameters
     ----------
     tools
         Names of the functions offered with this prompt; empty where the model is offered none.
+    asked
+        Where the last attempt is a trial whose result is told: what the model asked to try.
 
     Raises
     ------
@@ -249,7 +260,7 @@ def show(observation: Observation, action: ActionSpace, blocks: Blocks, tools: S
         attempts_left=observation.attempts_left,
         goals=evaluable,
         not_evaluable=tuple(goal.text for goal in goals if goal.value is None),
-        new_goals=tuple(_new_goals(observation, evaluable)),
+        new_goals=tuple(told_line(text, observation) for text in observation.new_goals),
         goals_json=_lines_of_json([_goal_json(goal) for goal in evaluable]),
         score=points(present.goals),
         objectives=objective_lines(present, observation, names),
@@ -271,7 +282,19 @@ def show(observation: Observation, action: ActionSpace, blocks: Blocks, tools: S
         knowledge=_knowledge(observation, present, names) if blocks.knowledge else None,
         remarks=tuple(_remarks(observation)),
         tools=tuple(tools),
+        set_by_person=() if asked is None or _same(asked, observation.last.changes) else _tried(observation, names),
     )
+
+
+def _same(asked: Collection[Change], made: Collection[Change]) -> bool:
+    """Whether the same values were set, for whatever reason."""
+    wanted, found = ({(change.objective, change.field, change.value) for change in side} for side in (asked, made))
+    return wanted == found
+
+
+def _tried(observation: Observation, names: Mapping[str, str]) -> tuple[str, ...]:
+    """What the last attempt changed, one line each."""
+    return attempt_lines(observation, 1, names)[0].changes
 
 
 def _targets(observation: Observation) -> Iterator[TargetLine]:
@@ -284,21 +307,6 @@ def _overlaps(observation: Observation) -> Iterator[OverlapLine]:
     for organ, percent in observation.overlap_percent.items():
         if percent >= OVERLAPS_PERCENT:
             yield OverlapLine(label(observation, organ), percent)
-
-
-def _new_goals(observation: Observation, goals: Sequence[GoalLine]) -> Iterator[str]:
-    """Empty in the first stage, and where its only attempt is the baseline, which has the new goals already."""
-    earlier = [step for step in observation.history if step.stage != observation.stage]
-    earlier = [step for step in earlier if step.number != observation.baseline]
-    if observation.baseline is None or not earlier:
-        return
-    first = {(label(observation, goal.structure), goal.metric): goal.limit for goal in earlier[0].goals}
-    for goal in goals:
-        before = first.get((goal.structure, goal.metric))
-        if before is None:
-            yield goal.text
-        elif before != goal.limit:
-            yield f"{goal.text} (was {before:g})"
 
 
 def _goal_json(goal: GoalLine) -> dict[str, Any]:
@@ -438,5 +446,5 @@ def _now(parameter: Parameter, state: ObjectiveState, observation: Observation, 
 
 def _remarks(observation: Observation) -> Iterator[RemarkLine]:
     for remark in observation.remarks:
-        changes = tuple(worded(line, observation) for line in remark.changes)
-        yield RemarkLine(remark.attempt, changes, worded(remark.reason, observation))
+        changes = tuple(told_line(line, observation) for line in remark.changes)
+        yield RemarkLine(remark.attempt, changes, told_prose(remark.reason, observation))

@@ -354,6 +354,11 @@ def planner_lines(result: RunResult) -> tuple[str, ...]:
         began = "" if first is None else f", {first.met} at the start"
         near = f"{score.ramp:.2f} with part of a point for a near miss"
         lines.append(f"Score: {score.met} of {score.of} criteria met{began}; {near}.")
+    if result.first_stage_goals:
+        evaluable = [goal for goal in result.first_stage_goals if goal.status is not GoalStatus.NOT_EVALUABLE]
+        met = sum(goal.status is GoalStatus.MET for goal in evaluable)
+        of = len(evaluable)
+        lines.append(f"Judged by the goals of the refinement; by those of the first stage {met} of {of} are met.")
     if result.format_errors:
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(result.format_errors.items()))
         lines.append(f"Proposals refused by the checks: {sum(result.format_errors.values())} faults ({kinds}).")

@@ -1,7 +1,7 @@
 """A small OpenAI-compatible server on loopback, whose model is a script: for tests and demonstrations without a model.
 
 The one idea: a script is a function from the request's JSON body to an answer, and the answers name all that can go
-wrong: `Say`, `SayForever`, `Drop`, `Hang`, `Fail`. Sockets, HTTP and server-sent events are real.
+wrong: `Say`, `SayForever`, `Raw`, `Drop`, `Hang`, `Fail`. Sockets, HTTP and server-sent events are real.
 """
 
 from __future__ import annotations
@@ -53,6 +53,13 @@ class SayForever:
 
 
 @dataclass(frozen=True)
+class Raw:
+    """Any text in place of a completion, or as the one event of a stream."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Drop:
     """Part of an answer, then the connection is lost."""
 
@@ -79,7 +86,7 @@ class Fail:
     code: str | None = None
 
 
-Answer = Say | SayForever | Drop | Hang | Fail
+Answer = Say | SayForever | Raw | Drop | Hang | Fail
 Script = Callable[[Request], Answer]
 
 
@@ -100,7 +107,7 @@ class ModelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, script: Script, models: tuple[str, ...], lists_models: bool, key: str | None) -> None:
+    def __init__(self, script: Script, models: tuple[object, ...], lists_models: bool, key: str | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.models = models
         self.lists_models = lists_models
@@ -129,7 +136,7 @@ class ModelServer(ThreadingHTTPServer):
 
 @contextmanager
 def serve_model(
-    script: Script, *, models: tuple[str, ...] = ("scripted",), lists_models: bool = True, key: str | None = None
+    script: Script, *, models: tuple[object, ...] = ("scripted",), lists_models: bool = True, key: str | None = None
 ) -> Iterator[ModelServer]:
     """A running server; ``key`` is the one that it lets in, None lets everybody in.
 
@@ -201,6 +208,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._end_stream()
         elif isinstance(answer, Say):
             self._send(200, _completion(answer, request))
+        elif isinstance(answer, Raw):
+            self._send_raw(answer.text, streams)
         elif isinstance(answer, SayForever):
             self._say_forever(answer.text, request, streams)
         elif isinstance(answer, Drop):
@@ -208,6 +217,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._begin(answer.text, request, streams)
             self.server.closing.wait()
+
+    def _send_raw(self, text: str, streams: bool) -> None:
+        if streams:
+            self._begin_stream()
+            self._event(text)
+            self._end_stream()
+        else:
+            self._send_text(200, text)
 
     def _say_forever(self, text: str, request: Request, streams: bool) -> None:
         repeated = itertools.repeat(text, _FOREVER_BYTES // len(text))
@@ -267,7 +284,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(failure.status, {"error": error}, failure.headers)
 
     def _send(self, status: int, body: object, headers: Mapping[str, str] | None = None) -> None:
-        content = json.dumps(body).encode()
+        self._send_text(status, json.dumps(body), headers)
+
+    def _send_text(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        content = text.encode()
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
@@ -282,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
         return f"request-{len(self.server.requests)}"
 
 
-def _model(name: str) -> Mapping[str, Any]:
+def _model(name: object) -> Mapping[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "tests"}
 
 

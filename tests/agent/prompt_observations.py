@@ -220,6 +220,7 @@ def brain_refinement() -> Observation:
         best=3,
         baseline=3,
         stage="refinement",
+        new_goals=(f"{LEFT} D0.03cc[Gy] <= 28.8", "zShell_2_7 V18Gy[%] <= 1"),
         limits=replace(first.limits, ratios=(*first.limits.ratios, (SHELL.name, 1.0, f"{LEFT} lower"))),
         attempts_left=8,
         remarks=(),

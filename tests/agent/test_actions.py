@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from observations import HOT_OBJECTIVES, LIMITS, OBJECTIVES, goal, hot_observation, observation, step
 
 from agent.actions import ACTIONS, ActionError, all_knobs
-from agent.actions.naming import from_model, to_model, worded
+from agent.actions.naming import from_model, to_model, told_line, told_prose, told_rule
 from agent.checks import check
 from agent.observation import Observation
 from agent.proposal import Change, Fault, Proposal
@@ -358,13 +358,50 @@ def test_no_patients_name_is_told(space: str) -> None:
         assert proposal.changes == (Change(f"{PATIENTS_NAME} lower", "dose_gy", 51.0, ""),)
 
 
-def test_refusals_can_be_worded_without_the_patients_name() -> None:
-    """The checks' own words name the patient's structure; worded for a model they name the label."""
+def test_rules_can_be_told_without_the_patients_name() -> None:
+    """The checks' own words name the patient's structure; told to a model they name the label."""
     shown = named_by_the_patient()
     refused = check(Proposal("", (Change(f"{PATIENTS_NAME} upper", "priority", 200.0, ""),)), shown)
-    assert "Neill" in str(refused[0])
-    assert worded(str(refused[0]), shown).startswith("'PTV_1 upper' priority 200: priority above 0.5 times that of")
-    assert "Neill" not in worded(str(refused[0]), shown)
+    assert "Neill" in refused[0].rule
+    assert told_rule(refused[0].rule, shown) == "priority above 0.5 times that of 'PTV_1 lower' (300)"
+
+
+def test_names_are_replaced_only_where_they_stand() -> None:
+    """A line is renamed at its start, prose at whole words; a name that a model knows already stays its own."""
+    shown = named_by_the_patient()
+    assert told_line(f"{PATIENTS_NAME} V1Gy[%] <= 2 of {PATIENTS_NAME}", shown).startswith("PTV_1 V1Gy[%] <= 2 of Mr")
+    assert told_line(f"{PATIENTS_NAME}s V1Gy[%]", shown) == f"{PATIENTS_NAME}s V1Gy[%]"
+    assert told_prose(f"Cool {PATIENTS_NAME}, not X{PATIENTS_NAME}.", shown) == f"Cool PTV_1, not X{PATIENTS_NAME}."
+    swapped = replace(shown, labels={"PTV_1": "PTV_2", "PTV_2": "PTV_1"})
+    assert told_prose("I raised PTV_1.", swapped) == "I raised PTV_1."
+    assert told_line("PTV_1 upper: dose 1 → 2", swapped) == "PTV_2 upper: dose 1 → 2"
+
+
+MANY = [f"Heart {number}" for number in range(5000)]
+
+
+@pytest.mark.parametrize(
+    ("space", "edit", "fault"),
+    [
+        ("doses", lambda whole: whole["doses_gy"].update(dict.fromkeys(MANY, 20)), Fault.EXTRA_ENTRY),
+        ("parameters", lambda whole: whole["parameters"].update(dict.fromkeys(MANY, 1)), Fault.EXTRA_ENTRY),
+        ("parameters", lambda whole: whole["parameters"]["PTV"].update(dict.fromkeys(MANY, 1)), Fault.EXTRA_ENTRY),
+        ("priorities", lambda whole: whole["objectives"].extend({"name": name} for name in MANY), Fault.EXTRA_ENTRY),
+        ("priorities", lambda whole: whole["objectives"].extend(MANY), Fault.SCHEMA),
+        ("priorities", lambda whole: whole["objectives"].extend(whole["objectives"][:1] * 5000), Fault.EXTRA_ENTRY),
+        ("priorities", lambda whole: whole["objectives"][0].update(dict.fromkeys(MANY, 1)), Fault.SCHEMA),
+        ("discrete", lambda whole: whole["moves"].extend(MANY), Fault.EXTRA_ENTRY),
+        *((space, lambda whole: whole.update(dict.fromkeys(MANY, 1)), Fault.SCHEMA) for space in KEYS),
+    ],
+)
+def test_thousands_of_extra_entries_are_one_failure(space: str, edit: Edit, fault: Fault) -> None:
+    """The refusal names the first few and counts the others, so that it stays short."""
+    proposal = read(space, edit)
+    assert faults(proposal) == [fault]
+    told = str(proposal.unreadable[0])
+    assert len(told) < 600
+    if "Heart" in told:
+        assert "Heart 0, Heart 1, Heart 2 and 4997 more" in told
 
 
 def test_without_a_label_nothing_is_told() -> None:

@@ -109,3 +109,17 @@ def test_endless_repetition_is_told_even_where_json_stands_in_it() -> None:
 def test_a_failure_shows_the_beginning_only() -> None:
     """A long answer does not fill the next prompt."""
     assert len(str(failure("words " * 10_000))) < 300
+
+
+def test_half_a_character_in_a_string_is_replaced() -> None:
+    """A lone surrogate that JSON escapes hide becomes U+FFFD, in keys and deep values too; a pair stays a character."""
+    found = read_answer(Reply(r'{"rationale": "\ud83d\ude00 \ud800", "a\udfff": [{"b": "\udc00"}]}'))
+    assert found == {"rationale": "\U0001f600 \ufffd", "a\ufffd": [{"b": "\ufffd"}]}
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "1e" + "9" * 5000])
+def test_a_long_key_or_number_does_not_fill_the_refusal(value: str) -> None:
+    """What is quoted of a broken answer stays short."""
+    key = "k" * 5000
+    assert len(str(failure(f'{{"{key}": 1, "{key}": 2}}'))) < 400
+    assert len(str(failure(f'{{"priority": {value}}}'))) < 400

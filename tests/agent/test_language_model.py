@@ -39,6 +39,7 @@ from tests.agent.model_server import (
     Fail,
     Hang,
     ModelServer,
+    Raw,
     Request,
     Say,
     SayForever,
@@ -263,6 +264,110 @@ def test_a_server_that_does_not_count_leaves_usage_and_cost_unknown(stream: bool
     with talk(Say(ANSWER, usage=None), Prices(models={}), stream=stream) as talking:
         reply = talking.ask()
     assert (reply.usage, reply.cost_usd) == (None, None)
+
+
+# What no model may break
+
+
+@both_ways
+def test_half_a_character_is_replaced_wherever_a_model_speaks(stream: bool, tmp_path: Path) -> None:
+    """Lone surrogates in answer, reasoning, refusal, calls and ids become U+FFFD, so that a trace can hold them."""
+    half, whole = "\ud800", "\ufffd"
+    call = ToolCall(f"id{half}", f"name{half}", f'{{"of": "{half}"}}')
+    say = Say(f"cold{half}", reasoning=f"why{half}", refusal=f"no{half}", tool_calls=(call,))
+    with talk(say, stream=stream) as talking:
+        reply = talking.ask(tools=(TOOL,))
+    assert (reply.answer, reply.reasoning, reply.refusal) == (f"cold{whole}", f"why{whole}", f"no{whole}")
+    assert reply.tool_calls == (ToolCall(f"id{whole}", f"name{whole}", f'{{"of": "{whole}"}}'),)
+    with Trace(tmp_path / "trace.jsonl") as trace:
+        trace.write(talking.told[-1])  # type: ignore[arg-type]
+
+
+def test_half_a_character_in_a_servers_words_is_replaced() -> None:
+    """An error's text and the list of models go to terminals and traces too."""
+    with talk(Fail(418, "no \ud800 key")) as talking:
+        assert talking.fails().encode()
+    with serve_model(in_turn(Say(ANSWER)), models=("q\udc00",)) as server:
+        assert settled(ModelSettings(base_url=server.base_url)).model == "q\ufffd"
+
+
+PARTS = [{"type": "text", "text": '{"priority"'}, {"type": "text", "text": ": 80}"}]
+
+
+def completion(message: object, **more: object) -> Raw:
+    """One that is whole at once and as an event, so far as its message goes."""
+    choice = {"index": 0, "message": message, "delta": message, "finish_reason": "stop"}
+    return Raw(json.dumps({"id": "c", "model": "scripted", "choices": [choice], **more}))
+
+
+@both_ways
+def test_an_answer_in_parts_is_joined(stream: bool) -> None:
+    """Some servers send content as a list of texts."""
+    with talk(completion({"content": PARTS, "reasoning_content": PARTS[1:]}), stream=stream) as talking:
+        reply = talking.ask()
+    assert (reply.answer, reply.reasoning) == (ANSWER, ": 80}")
+
+
+NO_COMPLETIONS = [
+    pytest.param(completion({"content": 80}), "content", id="a number"),
+    pytest.param(completion({"content": {"priority": 80}}), "content", id="an object"),
+    pytest.param(completion({"content": [{"type": "image_url"}]}), "content", id="an image"),
+    pytest.param(completion({"content": [{"type": "text", "text": 3}]}), "content", id="a part without text"),
+    pytest.param(completion("80"), "choices.0", id="no message"),
+    pytest.param(completion({"content": ANSWER, "reasoning": ["x"]}), "reasoning", id="reasoning"),
+    pytest.param(completion({"content": ANSWER, "refusal": True}), "refusal", id="refusal"),
+    pytest.param(completion({"tool_calls": "trends"}), "tool_calls", id="calls"),
+    pytest.param(completion({"tool_calls": [{"id": 7, "function": {"name": "trends"}}]}), "id", id="a call's id"),
+    pytest.param(completion({"tool_calls": [{"index": [], "id": "a"}]}), "index", id="a call's index"),
+    pytest.param(completion({"tool_calls": [{"function": {"name": 7}}]}), "name", id="a call's name"),
+    pytest.param(completion({"content": ANSWER}, usage={"prompt_tokens": "many"}), "prompt_tokens", id="usage"),
+    pytest.param(completion({"content": ANSWER}, usage=[1]), "usage", id="usage as a list"),
+    pytest.param(completion({"content": ANSWER}, id=12), "id", id="id"),
+    pytest.param(completion({"content": ANSWER}, model=["a"]), "model", id="model"),
+    pytest.param(completion({"content": ANSWER}, choices="80"), "choices", id="choices"),
+    pytest.param(completion({"content": ANSWER}, choices=[80]), "choices", id="a choice"),
+    pytest.param(Raw("[1]"), "the whole", id="a list"),
+    pytest.param(Raw('"80"'), "the whole", id="a string"),
+    pytest.param(Raw("null"), "the whole", id="null"),
+]
+
+
+@both_ways
+@pytest.mark.parametrize(("answer", "named"), NO_COMPLETIONS)
+def test_what_is_no_completion_is_told_as_such(stream: bool, answer: Raw, named: str) -> None:
+    """Whatever types a server mixes up, the run ends with the field that is wrong and never with a crash."""
+    with talk(answer, stream=stream) as talking:
+        message = talking.fails()
+    assert "is no chat completion" in message
+    assert named in message
+
+
+@pytest.mark.parametrize("text", ["<html>", '{"choices": ', "[" * 100_000])
+def test_what_is_no_json_is_no_completion(text: str) -> None:
+    """Sent at once it is told so; within a stream it is a lost connection, which is tried again."""
+    with talk(Raw(text), stream=False) as talking:
+        assert "is no chat completion" in talking.fails()
+    with talk(in_turn(Raw(text), Say(ANSWER))) as talking:
+        assert talking.ask().answer == ANSWER
+    assert [trouble.problem for trouble in talking.troubles] == ["connection"]
+
+
+@pytest.mark.parametrize("models", [(7,), ({"name": "a"},), (None,)])
+def test_a_list_of_no_names_is_no_list_of_models(models: tuple[object, ...]) -> None:
+    """The look before a run says what came back."""
+    with (
+        serve_model(in_turn(Say(ANSWER)), models=models) as server,
+        pytest.raises(ModelError, match=r"no list of models \(data\.0\.id"),
+    ):
+        settled(ModelSettings(base_url=server.base_url))
+
+
+def test_a_parameter_that_is_no_name_is_not_looked_up() -> None:
+    """A refusal whose parameter is a list is read by its words."""
+    script = in_turn(Fail(400, "Unsupported: seed", param=["seed"]), Say(ANSWER))  # type: ignore[arg-type]
+    with talk(script) as talking:
+        assert talking.ask().answer == ANSWER
+        assert "seed" not in talking.server.requests[-1]
 
 
 # Repetition
@@ -608,9 +713,19 @@ def test_a_provider_without_a_key_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
         settled(ModelSettings(model="any", key_variable="SOME_KEY"))
 
 
-@pytest.mark.parametrize("base_url", ["localhost:8000/v1", "http://", "http://user:secret@127.0.0.1/v1"])
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "localhost:8000/v1",
+        "http://",
+        "http://user:secret@127.0.0.1/v1",
+        "http://127.0.0.1/v1?api-key=secret",
+        "http://127.0.0.1/v1#secret",
+        "127.0.0.1/v1?api-key=secret",
+    ],
+)
 def test_an_address_must_be_one(base_url: str) -> None:
-    """The error does not repeat a password."""
+    """The error does not repeat a password or a key."""
     with pytest.raises(ModelError, match="base URL") as caught:
         settled(ModelSettings(model="any", base_url=base_url))
     assert "secret" not in str(caught.value)

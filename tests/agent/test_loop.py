@@ -18,7 +18,7 @@ from agent.observation import Observation
 from agent.planners import Planner
 from agent.planners.rules import Rules
 from agent.preparation import PreparationError
-from agent.proposal import Change, CheckFailure, Decision, Fault, Proposal
+from agent.proposal import Change, CheckFailure, Decision, Ending, Fault, Proposal, Verdict
 from agent.protocols import LoadedProtocol
 from agent.records import GoalStatus, RunResult
 from agent.review import Reviewer, Sheet, accept, edit, reject, stop
@@ -336,18 +336,20 @@ def test_an_edit_is_checked_and_takes_the_planners_place(
     result = plan(client, coarse, Scripted([PULL, PULL], []), tmp_path, 5, Options(review="each"), person).result
     assert [failure.fault for failure in person.shown[1][1]] == [Fault.STEP]
     assert 80.0 in [objective.spec.priority for objective in result.attempts[1].objectives]
+    assert result.format_errors == {}, "a person's slip is not the planner's"
 
 
 def test_the_plan_is_shown_with_the_digest_that_commits_it(
     client: Client, coarse: LoadedProtocol, tmp_path: Path
 ) -> None:
-    """A final review sees the plan's sheet; what was said is in the result and in the trace."""
+    """A final review before a commit sees the plan's sheet; what was said is in the result and in the trace."""
     person = Person([partial(accept, by="test")])
-    result = plan(client, coarse, Scripted([], []), tmp_path, 1, Options(review="final"), person).result
+    options = Options(review="final", commits=True)
+    result = plan(client, coarse, Scripted([], []), tmp_path, 1, options, person).result
     ((sheet, _),) = person.shown
     assert (sheet.kind, bool(sheet.commit_digest)) == ("plan", True)
     assert result.decision is not None
-    assert result.decision.digest == sheet.digest
+    assert (result.decision.digest, result.commit_digest) == (sheet.digest, sheet.commit_digest)
     assert [line["data"]["what"] for line in read(tmp_path / "trace.jsonl") if line["event"] == "Reviewed"] == ["plan"]
 
 
@@ -358,3 +360,120 @@ def test_faults_are_counted_by_kind(client: Client, coarse: LoadedProtocol, tmp_
     result = plan(client, coarse, Scripted([unreadable, nonsense], []), tmp_path).result
     assert result.format_errors == {"no-json": 1, "out-of-range": 1, "step-too-large": 1}
     assert read(tmp_path / "trace.jsonl")[-1]["data"]["format_errors"] == result.format_errors
+
+
+def test_a_sheet_promises_no_saving_where_nothing_is_saved(
+    client: Client, coarse: LoadedProtocol, tmp_path: Path
+) -> None:
+    """Without a commit to come, the plan's sheet has no digest of pending changes."""
+    person = Person([partial(accept, by="test")])
+    plan(client, coarse, Scripted([], []), tmp_path, 1, Options(review="final"), person)
+    assert person.shown[0][0].commit_digest == ""
+
+
+def test_a_decision_on_another_sheet_is_asked_for_again(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """A late answer to an earlier sheet changes nothing; the present sheet is shown again with what was wrong."""
+
+    def late(sheet: Sheet) -> Decision:
+        return replace(accept(sheet, by="test"), digest="another")
+
+    person = Person([late, partial(accept, by="test")])
+    result = plan(client, coarse, Scripted([], []), tmp_path, 1, Options(review="final"), person).result
+    assert result.decision is not None
+    assert result.decision.verdict is Verdict.ACCEPT
+    assert [len(problems) for _, problems in person.shown] == [0, 1]
+
+
+def test_rules_try_something_else_after_a_rejection(client: Client, coarse: LoadedProtocol, tmp_path: Path) -> None:
+    """What a person turned down is not proposed again."""
+    person = Person([lambda s: reject(s, "no", by="test"), partial(stop, by="test"), partial(accept, by="test")])
+    plan(client, coarse, Rules(), tmp_path, 5, Options(review="each"), person)
+    first, second = (sheet.objectives for sheet, _ in person.shown[:2])
+    assert first != second
+
+
+class SettingsOnly(Limited):
+    """A TPS whose snapshots hold objectives alone: after a restore the dose is still that of the last optimisation."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir, without=(), instead={"snapshot.restore": "CONFIG_ONLY"})
+        self._kept: dict[str, list[model.ObjectiveSpec]] = {}
+
+    def create_snapshot(self, plan: str, label: str) -> model.Snapshot:
+        made = super().create_snapshot(plan, label)
+        self._kept[made.name] = [objective.spec for objective in self.objectives(plan)]
+        return made
+
+    def restore_snapshot(self, snapshot: str) -> model.Plan:
+        plan = snapshot.partition("/snapshots/")[0]
+        self.replace_objectives(plan, self._kept[snapshot])
+        return self.plan(plan)
+
+
+def test_where_only_settings_come_back_a_stage_begins_from_the_plan_made_again(tmp_path: Path) -> None:
+    """The baseline of a refinement is optimised anew, and not measured on the dose of whatever came last."""
+    simulator = SettingsOnly(tmp_path / "tps")
+    simulator.tps.add_patient(make_case("tg119"))
+    spoil = Proposal("Worse on purpose.", (Change("Core upper", "priority", 17.0, "test"),))
+    planner = Scripted([spoil, Proposal("First stage is over.", stop=True)], [])
+    text = REFINED.replace('"D10%[Gy] <= 45"', '"D10%[Gy] <= 2", acceptable: 60')
+    with testing.serve(simulator) as server, server.client() as connected:
+        finished = plan(connected, protocols.read(text, "refined.yaml"), planner, tmp_path, 9, Options(stages=True))
+    (began,) = (line["data"] for line in read(finished.trace) if line["event"] == "StageBegan")
+    core = [next(g.value for g in attempt.goals if g.structure == "Core") for attempt in finished.result.attempts]
+    measured = next(goal["value"] for goal in began["goals"] if goal["structure"] == "Core")
+    assert (began["baseline"], finished.result.best) == (1, 1)
+    assert measured == pytest.approx(core[0], rel=0.02)
+    assert measured != pytest.approx(core[1], rel=0.02)
+
+
+BACK_TO_SECOND = [
+    Proposal("Something else.", (Change("Core upper", "priority", 25.0, "test"),)),
+    Proposal("First stage is over.", stop=True),
+    Proposal("From the second.", (Change("BODY upper 1", "priority", 5.0, "test"),), start_from=2),
+]
+
+
+def test_a_refinement_starts_from_the_attempt_it_names(client: Client, tmp_path: Path) -> None:
+    """Started from attempt 2 while the plan stands at the baseline, the server holds what is recorded of attempt 2."""
+    protocol = protocols.read(REFINED, "refined.yaml")
+    finished = plan(client, protocol, Scripted([*BACK_TO_SECOND], []), tmp_path, 9, Options(stages=True))
+    third = [line["data"] for line in read(finished.trace) if line["event"] == "Evaluated"][2]
+    recorded = [state["priority"] for state in third["objectives"]]
+    assert recorded == [objective.spec.priority for objective in finished.result.attempts[2].objectives]
+    assert 25.0 in recorded
+
+
+def test_a_run_that_broke_off_is_not_refined(client: Client, tmp_path: Path) -> None:
+    """A planner that only proposes nonsense ends the run in its first stage, and the run says how it ended."""
+    nonsense = Proposal("?", (Change("Core upper", "priority", 1e6, "?"),))
+    protocol = protocols.read(REFINED, "refined.yaml")
+    finished = plan(client, protocol, Scripted([nonsense] * 10, []), tmp_path, 9, Options(stages=True))
+    assert finished.result.ending is Ending.BROKEN_OFF
+    assert not any(line["event"] == "StageBegan" for line in read(finished.trace))
+
+
+def test_a_refinement_in_vain_is_forgotten(client: Client, tmp_path: Path) -> None:
+    """Where the baseline stays the best, the plan is judged by the goals it was made for, and the run says so."""
+    protocol = protocols.read(REFINED, "refined.yaml")
+    result = plan(client, protocol, Scripted([], []), tmp_path, 9, Options(stages=True)).result
+    assert "Core D10%[Gy] <= 45" in {describe(goal) for goal in result.best_attempt.goals}
+    assert result.first_stage_goals == ()
+    assert result.stop_reason.endswith("The refinement found nothing better.")
+
+
+def test_a_refined_plan_is_reported_by_both_stages_goals(refined: tuple[Finished, list[Observation]]) -> None:
+    """The plan left behind has the first stage's goals beside its own, so that it compares with an unrefined one."""
+    result = refined[0].result
+    first, last = (
+        {describe(goal) for goal in goals} for goals in (result.first_stage_goals, result.best_attempt.goals)
+    )
+    assert "Core D10%[Gy] <= 45" in first - last
+    assert "Core D10%[Gy] <= 1" in last - first
+
+
+def test_a_later_stage_says_what_is_new(refined: tuple[Finished, list[Observation]]) -> None:
+    """The planner is told the stage's own goals in words, and none in the first stage."""
+    first, *later = (seen.new_goals for seen in refined[1])
+    assert first == ()
+    assert set(later) == {("Core D10%[Gy] <= 1",)}

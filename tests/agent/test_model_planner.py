@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,19 @@ from agent.actions import ACTIONS
 from agent.checks import check
 from agent.language_model.openai_chat import OpenAiChat
 from agent.observation import Observation, Step
-from agent.planners.model_planner import MAX_TOOL_ROUNDS, ModelPlanner, offered_tools, shown_prompt
+from agent.planners.model_planner import (
+    LONGEST_KEPT_CHARACTERS,
+    MAX_CALLS,
+    MAX_TOOL_ROUNDS,
+    ModelPlanner,
+    offered_tools,
+    shown_prompt,
+)
 from agent.planners.recipes import RECIPES, Recipe, with_overrides
-from agent.proposal import Fault, Proposal
+from agent.proposal import Change, Ending, Fault, Proposal
 from agent.settings import ModelSettings
 from agent.talk import ToolCall
-from agent.trace import ModelAsked, ToolUsed
+from agent.trace import ModelAsked, ModelSaid, Proposed, ToolUsed, Trace
 from tests.agent import prompt_observations as furnished
 from tests.agent.model_server import (
     Fail,
@@ -77,9 +85,10 @@ def roles(request: Request) -> list[str]:
     return [message["role"] for message in request["messages"]]
 
 
-def after_trial(observation: Observation, *, stage: str = "") -> Observation:
-    """One attempt later, as a trial."""
-    trial = replace(observation.last, number=observation.last.number + 1, is_trial=True, changes=())
+def after_trial(observation: Observation, parotid_gy: float = 15.0, *, stage: str = "") -> Observation:
+    """One attempt later, as a trial of this dose."""
+    change = Change("Parotid_L upper", "dose_gy", parotid_gy, "")
+    trial = replace(observation.last, number=observation.last.number + 1, is_trial=True, changes=(change,))
     return replace(
         observation, history=(*observation.history, trial), attempts_left=observation.attempts_left - 1, stage=stage
     )
@@ -191,6 +200,7 @@ def test_a_model_that_cannot_be_asked_stops_the_run() -> None:
     with asked(in_turn(Fail(401, "bad key"))) as model:
         proposal = model.propose(furnished.head_and_neck())
     assert proposal.stop and proposal.rationale.startswith("The model could not be asked: ")
+    assert proposal.ending is Ending.BROKEN_OFF
 
 
 def test_tools_are_answered_and_told() -> None:
@@ -254,6 +264,91 @@ def test_tool_rounds_are_bounded() -> None:
     assert [failure.fault for failure in proposal.unreadable] == [Fault.BAD_TOOL_CALL]
 
 
+def test_tool_rounds_are_counted_for_the_attempt() -> None:
+    """A repair is no new supply of calls; the result of a trial, which begins another attempt, is."""
+    observation = furnished.head_and_neck()
+    trial = ToolCall("try", "what_if", answer(15.0))
+    looks = [Say(tool_calls=(call("deviations"),))] * (MAX_TOOL_ROUNDS - 1)
+    with asked(in_turn(*looks, Say("{}"), Say(tool_calls=(trial,)), Say(answer()))) as model:
+        refused = model.propose(observation)
+        assert model.propose(replace(observation, rejected=refused.unreadable)).is_trial
+        model.propose(after_trial(observation))
+        assert ["tools" in request for request in model.server.requests] == [True] * (MAX_TOOL_ROUNDS + 2)
+    with asked(in_turn(*looks, looks[0], Say("{}"), Say(answer()))) as model:
+        refused = model.propose(observation)
+        model.propose(replace(observation, rejected=refused.unreadable))
+        assert ["tools" in request for request in model.server.requests[-2:]] == [False, False]
+
+
+def test_calls_of_one_turn_are_bounded() -> None:
+    """Of a thousand calls the first few are answered, the next says so, and the others are not kept."""
+    calls = tuple(call("deviations", number) for number in range(1000))
+    with asked(in_turn(Say(tool_calls=calls), Say(answer()))) as model:
+        proposal = model.propose(furnished.head_and_neck())
+        messages = model.server.requests[1]["messages"]
+    answers = [message["content"] for message in messages if message["role"] == "tool"]
+    assert len(messages[2]["tool_calls"]) == len(answers) == MAX_CALLS + 1
+    assert answers[-1].startswith("Not answered, nor any call after it") and '"goals"' in answers[-2]
+    assert [use.ok for use in model.used] == [True] * MAX_CALLS + [False]
+    assert proposal.changes
+
+
+def test_a_long_failed_answer_is_kept_in_part() -> None:
+    """The repair request holds the beginning of what was wrong, with a mark, and not all of it."""
+    observation = furnished.head_and_neck()
+    doses = {f"Heart {number}": number for number in range(5000)}
+    with asked(in_turn(Say(answer(doses_gy=doses)), Say(answer()))) as model:
+        proposal = model.propose(observation)
+        assert model.propose(replace(observation, rejected=proposal.unreadable)).changes
+        _, _, kept, told = (message["content"] for message in model.server.requests[1]["messages"])
+    assert kept.endswith(" (cut here)") and len(kept) < LONGEST_KEPT_CHARACTERS + 20
+    assert "Heart 0, Heart 1, Heart 2 and 4997 more" in told and len(told) < 3000
+
+
+LONG = "".join(map(str, range(2000)))
+
+
+def test_long_arguments_of_a_call_are_answered_and_kept_in_part() -> None:
+    """A call with endless arguments is read as it came; the conversation keeps JSON that a server can take back."""
+    rationale = " ".join(f"D{percent}% counts." for percent in range(2000))
+    observation = furnished.head_and_neck()
+    wrong = (
+        ToolCall("b", "trends", json.dumps({f"x{number}": 1 for number in range(5000)})),
+        ToolCall("c", f"x{LONG}", json.dumps({f"y{LONG}": 1})),
+        call("query_metric", 4, structure="Parotid_L", metric=f"D{LONG}"),
+        call("query_metric", 8, structure="Parotid_L", metric=f"D{LONG}cc[Gy]"),
+        call("query_metric", 5, structure=f"P{LONG}", metric="Max[Gy]"),
+        call("trends", 6, structure=f"P{LONG}"),
+        call("trends", 7, **{f"P{LONG}": 1}),
+    )
+    with asked(in_turn(Say(tool_calls=(ToolCall("a", "what_if", answer(rationale=rationale)),)), Say("{}"))) as model:
+        assert model.propose(observation).is_trial
+        model.propose(after_trial(observation))
+        kept = model.server.requests[1]["messages"][2]["tool_calls"][0]["function"]["arguments"]
+    assert len(kept) < LONGEST_KEPT_CHARACTERS * 1.2 and list(json.loads(kept)) == ["cut here"]
+    with asked(in_turn(Say(tool_calls=wrong), Say("{}"))) as model:
+        refused = model.propose(observation)
+        model.propose(replace(observation, rejected=refused.unreadable))
+        told = [message for message in model.server.requests[1]["messages"] if message["role"] == "tool"]
+    assert len(told) == len(refused.unreadable) == len(wrong)
+    assert max(len(message["content"]) for message in told) < 600
+    assert max(len(str(failure)) for failure in refused.unreadable) < 800
+
+
+def test_half_a_character_reaches_neither_plan_nor_trace(tmp_path: Path) -> None:
+    """What a model says with a lone surrogate in it, escaped or not, can be written down and sent back."""
+    said = answer(rationale="Parotid \ud800 hot.").replace("Parotid_L upper", "Parotid_L \udc00")
+    with asked(in_turn(Say(said), Say(answer()))) as model:
+        refused = model.propose(furnished.head_and_neck())
+        model.propose(replace(furnished.head_and_neck(), rejected=refused.unreadable))
+    assert "\ufffd" in str(refused.unreadable)
+    with Trace(tmp_path / "trace.jsonl") as trace:
+        for event in model.told:
+            if not isinstance(event, ModelSaid):
+                trace.write(event)
+        trace.write(Proposed(4, refused))
+
+
 def test_what_if_is_a_trial_whose_result_answers_the_call() -> None:
     """A trial ends the turn as a proposal; one attempt later its outcome is the tool's answer, with the new state."""
     observation = furnished.head_and_neck()
@@ -280,6 +375,19 @@ def test_a_trial_that_breaks_a_rule_is_refused_under_its_call() -> None:
         request = model.server.requests[1]
     assert failures and roles(request)[-1] == "tool" and request["messages"][-1]["tool_call_id"] == "try"
     assert '"kind": "step-too-large"' in last_said(request, "tool") and not repaired.is_trial
+
+
+def test_a_trial_that_a_person_changed_is_told_as_such() -> None:
+    """The result of other values than were asked for says that a person set them, and which; else nobody is named."""
+    observation = furnished.head_and_neck()
+    trial = ToolCall("try", "what_if", answer(15.0))
+    for made_gy, is_told in ((16.0, True), (15.0, False)):
+        with asked(in_turn(Say(tool_calls=(trial,)), Say(answer(14.5)))) as model:
+            model.propose(observation)
+            model.propose(after_trial(observation, made_gy))
+            told = last_said(model.server.requests[1], "tool")
+        assert ("A person changed the values" in told) is is_told
+        assert ("Tried instead: Parotid_L upper dose 14 → 16." in told) is is_told
 
 
 def test_only_one_trial_at_a_time() -> None:

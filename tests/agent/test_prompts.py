@@ -14,16 +14,17 @@ import pytest
 
 from agent.actions import ACTIONS, ActionError
 from agent.actions.naming import to_model
+from agent.checks import check
 from agent.knowledge import load, packaged
 from agent.metrics import parse_metric
-from agent.observation import Observation, Place
+from agent.observation import Observation, Place, Remark
 from agent.planners.model_planner import offered_tools, shown_prompt
 from agent.planners.recipes import RECIPES, Recipe, with_overrides
 from agent.prompts import Blocks, repair_message
 from agent.prompts.curves import NotInCurve, read_metric
 from agent.prompts.fence import TEXT_CHARACTERS, TEXTS, fenced
 from agent.prompts.shown import STRENGTHEN
-from agent.proposal import Change, CheckFailure, Fault
+from agent.proposal import Change, CheckFailure, Fault, Proposal
 from tests.agent import prompt_observations as furnished
 
 ALL_BLOCKS = Blocks(priors=True, hints=True, knowledge=True, dvh_samples=5)
@@ -175,7 +176,7 @@ def test_refinement_names_baseline_new_goals_losses_and_relations() -> None:
     """The refinement says what nothing may be worse than, what is new or relaxed, what was lost, and what binds."""
     text = prompt(RECIPES["sage"], furnished.brain_refinement())
     assert "Baseline for your changes: attempt 3" in text
-    assert "PTV_1 D0.03cc[Gy] <= 28.8 (was 24.3); zShell_2_7 V18Gy[%] <= 1." in text
+    assert "PTV_1 D0.03cc[Gy] <= 28.8; zShell_2_7 V18Gy[%] <= 1." in text
     assert "made worse: PTV_1 V18Gy[%] >= 98 went from 98.40 (met) to 96.10 (acceptable)" in text
     assert "zShell_2_7 upper: priority at most 1 times that of PTV_1 lower (now 10, at most 300)." in text
 
@@ -291,7 +292,7 @@ def test_repair_message_is_json_in_the_models_names() -> None:
         CheckFailure(Fault.RATIO, name, "priority", 400.0, rule, "at most 150"),
         CheckFailure(Fault.MISSING_ENTRY, f"{furnished.RIGHT} lower", "objectives", None, "this is missing", "once"),
     )
-    text = repair_message(failures, observation)
+    text = repair_message(failures, observation, ACTIONS["priorities"])
     told = json_blocks(text)[0]
     assert told[0] == {
         "kind": "ratio", "objective": "PTV_1 upper", "field": "priority", "value": 400.0,
@@ -300,6 +301,124 @@ def test_repair_message_is_json_in_the_models_names() -> None:
     assert told[1]["objective"] == to_model(observation)[f"{furnished.RIGHT} lower"] == "PTV_2 lower"
     assert "the whole answer again" in text
     assert not any(canary in text for canary in furnished.CANARIES)
+
+
+def test_new_goals_are_told_where_the_baseline_is_the_only_attempt() -> None:
+    """What a stage asks for anew is told in its first prompt, whether or not an attempt was made before it."""
+    later = furnished.brain_refinement()
+    alone = replace(later, history=(replace(later.last, number=3, lost=(), changes=()),))
+    assert "New in this stage: PTV_1 D0.03cc[Gy] <= 28.8; zShell_2_7" in prompt(RECIPES["sage"], alone)
+
+
+def test_a_repair_message_shows_ten_failures_and_counts_the_rest() -> None:
+    """An answer with a thousand things wrong does not fill the next prompt."""
+    failure = CheckFailure(Fault.SCHEMA, "", "objectives", "x", "not an object", "the form shown")
+    text = repair_message((failure,) * 1000, furnished.brain(), ACTIONS["priorities"])
+    assert "1000 rules broken" in text and "\nand 990 more." in text
+    assert len(json_blocks(text)[0]) == 10
+    assert "more." not in repair_message((failure,) * 10, furnished.brain(), ACTIONS["priorities"])
+
+
+AWKWARD = {"Gy": "PTV_3", "%": "PTV_4", "to": "PTV_5", "1": "PTV_6"}
+"""What a patient's targets may be called, and what a model is told instead."""
+
+
+def awkwardly_named(name: str) -> Observation:
+    """The phantom of two metastases, the left one called like a unit, a word or a number."""
+    first = furnished.brain_refinement()
+
+    def called(text: str) -> str:
+        return text.replace(furnished.LEFT, name)
+
+    states = tuple(
+        replace(state, name=called(state.name), structure=called(state.structure)) for state in first.last.objectives
+    )
+    steps = tuple(
+        replace(
+            step,
+            objectives=states,
+            goals=tuple(replace(goal, structure=called(goal.structure)) for goal in step.goals),
+            changes=tuple(replace(change, objective=called(change.objective)) for change in step.changes),
+            lost=(f"{name} V18Gy[%] >= 98 went from 1 to 18 Gy, 4 % more",) if step.lost else (),
+        )
+        for step in first.history
+    )
+    return replace(
+        first,
+        history=steps,
+        labels={called(structure): AWKWARD[name] if structure == furnished.LEFT else told
+                for structure, told in first.labels.items()},
+        places={called(structure): place for structure, place in first.places.items()},
+        targets=(name, furnished.RIGHT),
+        prescriptions_gy={name: 18.0, furnished.RIGHT: 18.0},
+        overlap_percent={},
+        volumes_cc={},
+        dvhs={},
+        limits=furnished.LIMITS,
+        new_goals=(f"{name} D1%[Gy] <= 1",),
+        remarks=(Remark(5, (f"{name} lower: priority 1 → 18",), "From 1 to 18 Gy, or 4 %, is far too high."),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "told"), AWKWARD.items())
+def test_a_structure_called_like_a_unit_leaves_units_alone(name: str, told: str) -> None:
+    """Labels such as Gy, %, to and 1 are renamed where they name the structure, and nowhere else."""
+    observation = awkwardly_named(name)
+    text = prompt(RECIPES["sage"], observation)
+    assert f"made worse: {told} V18Gy[%] >= 98 went from 1 to 18 Gy, 4 % more." in text
+    assert f"New in this stage: {told} D1%[Gy] <= 1." in text
+    assert f"{told} lower: priority 1 → 18. Reason: From 1 to 18 Gy, or 4 %, is far too high." in text
+    failures = (
+        CheckFailure(Fault.STEP, f"{name} upper", "dose_gy", 1.0, "too large a step from 1", "1 to 18"),
+        CheckFailure(Fault.FALLING, f"{name} upper", "dose_gy", 18.0, f"but {f'{name} lower'!r} has 1 Gy", "at most 1"),
+        CheckFailure(Fault.SCHEMA, "", "stop", "1 to 5 Gy", "neither true nor false", "true or false"),
+    )
+    found = json_blocks(repair_message(failures, observation, ACTIONS["doses"]))[0]
+    assert [item["objective"] for item in found] == [f"{told} upper"] * 2 + [""]
+    assert [item["rule"] for item in found[:2]] == ["too large a step from 1", f"but '{told} lower' has 1 Gy"]
+    assert [item["allowed"] for item in found[:2]] == ["1 to 18", "at most 1"]
+    assert found[2]["value"] == "1 to 5 Gy"
+
+
+def test_a_person_may_name_a_structure_as_the_patient_does() -> None:
+    """In the reason of a remark the patient's label is replaced wherever it stands as a word."""
+    first = furnished.brain()
+    remark = replace(first.remarks[0], reason=f"Is {furnished.LEFT} not at 18 Gy? Spare it.")
+    assert "Reason: Is PTV_1 not at 18 Gy? Spare it." in prompt(RECIPES["sage"], replace(first, remarks=(remark,)))
+
+
+def test_refusals_of_the_hot_fraction_problem_speak_its_symbols() -> None:
+    """Field, value, rule and range come back in lambda, V and tau, as an answer writes them."""
+    observation = furnished.prostate()
+    loose = replace(observation, limits=replace(observation.limits, falling_doses=(("Rectum hot", "Bladder hot"),)))
+    changes = (
+        Change("PTV hot", "priority", 0.05, ""),
+        Change("PTV hot", "volume_percent", 20.0, ""),
+        Change("Rectum hot", "dose_gy", 0.5 * 79.2, ""),
+    )
+    failures = check(Proposal("", changes), loose)
+    for action in ("parameters", "discrete"):
+        told = json_blocks(repair_message(failures, loose, ACTIONS[action]))[0]
+        assert [(item["objective"], item["field"], item["value"], item["rule"], item["allowed"]) for item in told] == [
+            ("PTV hot", "lambda", 0.05, "too large a step from 1", "0.333333 to 30"),
+            ("PTV hot", "V", 0.2, "too large a step from 0.1", "0.05 to 0.15"),
+            ("Rectum hot", "tau", 0.5, "too large a step from 1", "0.8 to 1.2"),
+            ("Bladder hot", "tau", 1.0, "values of tau fall outwards, but 'Rectum hot' has 0.5", "at most 0.5"),
+        ]
+    ratio = CheckFailure(
+        Fault.RATIO, "PTV hot", "priority", 4.0, "priority above 2 times that of 'PTV 3' (2)", "at most 4"
+    )
+    told = json_blocks(repair_message((ratio,), observation, ACTIONS["parameters"]))[0]
+    assert (told[0]["rule"], told[0]["allowed"]) == ("lambda above 2 times that of 'PTV 3' (2)", "at most 4")
+    plain = json_blocks(repair_message(failures, loose, ACTIONS["doses"]))[0]
+    assert [item["field"] for item in plain] == ["priority", "volume_percent", "dose_gy", "dose_gy"]
+    assert "A refusal may say" not in prompt(RECIPES["m2m"], observation)
+
+
+def test_the_zero_shot_strategy_covers_goals_without_a_number() -> None:
+    """Numbers are started from, ranges begun at their edge, and where there is none a start is chosen."""
+    text = prompt(RECIPES["zero-shot"], furnished.head_and_neck())
+    assert "choose a start of your own" in text
 
 
 def test_every_action_space_has_a_word_for_stronger() -> None:

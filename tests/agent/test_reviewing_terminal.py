@@ -122,6 +122,16 @@ def test_a_rejection_takes_its_reason() -> None:
     assert screen.count("Not rejected:") == 1
 
 
+def test_before_a_reason_is_typed_the_person_hears_where_it_goes() -> None:
+    """The reason for turning a proposal down reaches a model, so it must name no patient; a plan's stays here."""
+    _, proposal = reviewed("r\nspare the target\n")
+    warned, _, asked = " ".join(proposal.split()).partition("What should be different?")
+    assert "Your reason is sent word for word" in warned
+    assert "Name no patient" in warned
+    assert "Name no patient" not in asked
+    assert "Name no patient" not in reviewed("r\nspare the target\n", PLAN)[1]
+
+
 def test_an_edit_yields_exactly_the_changes() -> None:
     """One change set, one taken back, one left as the planner wanted it: these make the decision, and nothing else."""
     decision, screen = reviewed("e\nCore upper dose = 16\nPTV lower priority = 300\nshow\ndone\n")

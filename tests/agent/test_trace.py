@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -141,3 +142,33 @@ def test_every_line_is_on_disk_before_the_run_goes_on(tmp_path: Path) -> None:
     with Trace(tmp_path / "t.jsonl") as written:
         written.write(Decided(1, kept=True, best=1, reason="better"))
         assert len(read(tmp_path / "t.jsonl")) == 1
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda line: line.replace(b'"best":5', b'"best":NaN'),
+        lambda line: line.replace(b"Every goal", b"\\ud800 goal"),
+        lambda line: line.replace(b'"best":5', b'"best":' + b"[" * 5000 + b"]" * 5000),
+        lambda line: line.replace(b'"previous"', b'"before"'),
+        lambda line: line + line,
+    ],
+    ids=["NaN", "half a character", "deeply nested", "no previous", "a line more"],
+)
+def test_an_edit_that_no_trace_could_hold_is_found(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    """Whatever was done to a line, verify answers and does not fall over."""
+    path = tmp_path / "trace.jsonl"
+    with Trace(path) as written:
+        written.write(Ended(5, "Every goal is met.", 1.5, 70, {}, ModelCosts()))
+    path.write_bytes(spoil(path.read_bytes()))
+    assert not verify(path).ok
+
+
+def test_an_event_that_cannot_be_written_leaves_the_chain_whole(tmp_path: Path) -> None:
+    """After a refused event the next one continues the chain."""
+    path = tmp_path / "trace.jsonl"
+    with Trace(path) as written:
+        with pytest.raises(ValueError, match="JSON"):
+            written.write(Ended(1, "half", float("nan"), 1, {}, ModelCosts()))
+        written.write(Ended(1, "done", 1.0, 1, {}, ModelCosts()))
+    assert verify(path).ok

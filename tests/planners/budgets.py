@@ -15,7 +15,7 @@ from rich.table import Table
 
 from agent.goals import badness, score
 from agent.records import GoalStatus
-from tests.planners.running import BUILD, Ran, console, goals_in, plan, say, write
+from tests.planners.running import BUILD, Ran, Wrong, broken, console, goals_in, plan, say, write
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -35,7 +35,7 @@ _BUDGET = (
 )  # fmt: skip
 
 
-def show() -> None:
+def show() -> Wrong:
     """Write ``build/equal-budget.json`` and ``.png``, and the same as a table."""
     ran = {
         case: {planner: plan(f"budget-{case}-{planner}", *told, "--planner", planner, *_BUDGET) for planner in PLANNERS}
@@ -46,6 +46,17 @@ def show() -> None:
     write("equal-budget.json", {"budget": budget, "runs": rows})
     console.print(_table(rows))
     _draw(rows)
+    return [f"{row['case']}, {row['planner']}: not so: {what}" for row in rows for what in broken(_checks(row))]
+
+
+def _checks(row: Mapping[str, Any]) -> Mapping[str, bool]:
+    left = [point["badness"] for point in row["curve"]]
+    return {
+        "the trace verifies": row["trace_verifies"],
+        "the best plan came back": row["restoration"]["within"],
+        "no more attempts than the budget has": row["attempts"] <= ATTEMPTS,
+        "not worse than the first attempt": left[-1] <= left[0],
+    }
 
 
 def curve(ran: Ran) -> list[dict[str, float]]:

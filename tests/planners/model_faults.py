@@ -10,13 +10,14 @@ from typing import Any
 from rich.table import Table
 
 from tests.planners.faults import EVERY, LIGHT_PROTOCOL, Faulty
-from tests.planners.running import RUNS, Ran, console, plan, write
+from tests.planners.running import RUNS, Ran, Wrong, as_it_should, broken, console, plan, write
 
-_OPTIONS = ("--planner", "sage", "--tools", "--first-stage", "--max-attempts", "3")
+ATTEMPTS = 3
+_OPTIONS = ("--planner", "sage", "--tools", "--first-stage", "--max-attempts", str(ATTEMPTS))
 _MODEL = ("--model", "scripted", "--model-retries", "1", "--model-seconds", "3")
 
 
-def show() -> None:
+def show() -> Wrong:
     """Write ``build/model-faults.json``, and the same as a table."""
     RUNS.mkdir(parents=True, exist_ok=True)
     protocol = RUNS / "light.yaml"
@@ -29,10 +30,18 @@ def show() -> None:
     for row in rows:
         counted = ", ".join(f"{kind} {count}" for kind, count in row["format_errors"].items()) or "–"
         restored = "verified" if row["restored_within_tolerance"] else "DIFFERS"
-        right = "yes" if row["is_as_expected"] else "NO"
         did = f"{row['attempts']} attempts. {row['stop_reason'].split(', last:')[0]}"
-        table.add_row(row["fault"], did, counted, str(row["retries"]), str(row["best_attempt"]), restored, right)
+        table.add_row(
+            row["fault"],
+            did,
+            counted,
+            str(row["retries"]),
+            str(row["best_attempt"]),
+            restored,
+            as_it_should(row["wrong"]),
+        )
     console.print(table)
+    return [f"{row['fault']}: not so: {what}" for row in rows for what in row["wrong"]]
 
 
 def _run(faulty: Faulty, protocol: str) -> Ran:
@@ -44,6 +53,14 @@ def _row(faulty: Faulty, ran: Ran) -> dict[str, Any]:
     result = ran.result
     scores = {event["attempt"]: event["score"] for event in ran.events("Evaluated")}
     troubles = sorted({event["problem"] for event in ran.events("ModelTroubled")})
+    checks = {
+        "the errors are counted by kind": result["format_errors"] == faulty.format_errors,
+        "the trace names the trouble": troubles == ([faulty.trouble] if faulty.trouble else []),
+        "as many attempts as could be made": result["attempts"]
+        == (ATTEMPTS if faulty.is_accepted else faulty.attempts),
+        "the best attempt has the smallest score": scores[result["best_attempt"]] == min(scores.values()),
+        "the best plan came back": result["restoration"]["within"],
+    }
     return {
         "fault": faulty.name,
         "is_accepted": faulty.is_accepted,
@@ -54,10 +71,8 @@ def _row(faulty: Faulty, ran: Ran) -> dict[str, Any]:
         "troubles": troubles,
         "retries": result["model_costs"]["retries"],
         "best_attempt": result["best_attempt"],
-        "best_is_smallest_score": scores[result["best_attempt"]] == min(scores.values()),
         "restoration": result["restoration"],
         "restored_within_tolerance": result["restoration"]["within"],
-        "is_as_expected": result["format_errors"] == faulty.format_errors
-        and troubles == ([faulty.trouble] if faulty.trouble else []),
+        "wrong": broken(checks),
         "folder": str(ran.folder),
     }

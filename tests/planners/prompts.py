@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.planners.running import BUILD, say, show_prompt
+from tests.planners.running import BUILD, Wrong, say, show_prompt
 
 PROMPTS: Mapping[str, tuple[str, ...]] = {
     "sage": ("brain-srs", "--planner", "sage"),
@@ -18,11 +18,14 @@ PROMPTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def show() -> None:
-    """Write ``build/prompts/*.md``."""
+def show() -> Wrong:
+    """Write ``build/prompts/*.md``; each differs from all others."""
     folder = BUILD / "prompts"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, arguments in PROMPTS.items():
+    shown = {name: show_prompt(*arguments) for name, arguments in PROMPTS.items()}
+    for name, text in shown.items():
         path = folder / f"{name}.md"
-        path.write_text(show_prompt(*arguments))
+        path.write_text(text)
         say(f"written: {path}", done=True)
+    texts = [*shown.values()]
+    return [f"{name} is not the only one with this prompt" for name, text in shown.items() if texts.count(text) > 1]

@@ -36,6 +36,10 @@ _NO_PLAN = 1
 console = Console(width=None if sys.stdout.isatty() else 160)
 
 
+Wrong = list[str]
+"""What is not as it should be, each by its name."""
+
+
 class RunFailed(Exception):
     """The command left no plan; the message is what it said."""
 
@@ -148,6 +152,16 @@ def show_prompt(case: str, *options: str) -> str:
     if done.returncode:
         raise RunFailed(done.stderr[-1500:])
     return done.stdout
+
+
+def broken(checks: Mapping[str, bool]) -> Wrong:
+    """The checks that do not hold."""
+    return [what for what, holds in checks.items() if not holds]
+
+
+def as_it_should(wrong: Wrong) -> str:
+    """Of one row, for a table."""
+    return f"NO: not so: {'; '.join(wrong)}" if wrong else "yes"
 
 
 def goals_in(event: Mapping[str, Any]) -> tuple[GoalResult, ...]:

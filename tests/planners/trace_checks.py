@@ -1,10 +1,14 @@
-"""A trace, and copies of it in which one byte, one line or the order was changed: whether `trace verify` finds each.
+"""A trace, and copies of it in which a byte, a line or the order was changed: whether `trace verify` finds each.
 
-The one idea: the copies are made by someone who knows nothing of seals, as an editor or a bad disk would.
+The one idea: the copies are made as an editor or a bad disk would, and one by somebody who knows of seals. Each is
+found where it is, and with a sentence.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,13 +22,15 @@ from bridge import model, testing
 from bridge.backends.simulator import Simulator
 from sim_tps.cases import make_case
 from tests.agent.coarse import COARSE
-from tests.planners.running import RUNS, beamwright, console, plan, say, write
+from tests.planners.running import RUNS, Wrong, beamwright, console, plan, say, write
 from tests.planners.sensible import sensible
 
 Lines = list[bytes]
+_NOT_INTACT = 1
+"""Exit status of `trace verify`."""
 
 
-def show() -> None:
+def show() -> Wrong:
     """Write ``build/trace-checks.json``, and the same as a table."""
     RUNS.mkdir(parents=True, exist_ok=True)
     protocol = RUNS / "coarse.yaml"
@@ -39,6 +45,8 @@ def show() -> None:
         table.add_row(row["copy"], row["said"], str(row["exit_status"]), "yes" if row["is_as_expected"] else "NO")
     table.add_row("replay", again["said"], "", "yes" if again["ok"] else "NO")
     console.print(table)
+    wrong = [f"{row['copy']}: {row['said']}" for row in rows if not row["is_as_expected"]]
+    return wrong if again["ok"] else [*wrong, f"replay: {again['said']}"]
 
 
 def _one_byte_changed(lines: Lines) -> Lines:
@@ -47,7 +55,7 @@ def _one_byte_changed(lines: Lines) -> Lines:
     line = bytearray(lines[number])
     place = next(i for i in range(len(line) // 2, len(line)) if chr(line[i]).isdigit())
     line[place] = ord("1") if line[place] != ord("1") else ord("2")
-    return [*lines[:number], bytes(line), *lines[number + 1 :]]
+    return _changed(lines, number, bytes(line))
 
 
 def _one_line_dropped(lines: Lines) -> Lines:
@@ -64,12 +72,52 @@ def _end_cut_off(lines: Lines) -> Lines:
     return lines[:-1]
 
 
+def _one_line_more(lines: Lines) -> Lines:
+    return [*lines, lines[-1]]
+
+
+def _half_a_character(lines: Lines) -> Lines:
+    """Part of a word becomes half of a UTF-16 pair, which no file can hold."""
+    number = _with(lines, b'"stop_reason":"')
+    return _changed(lines, number, lines[number].replace(b'"stop_reason":"', b'"stop_reason":"\\ud800', 1))
+
+
+def _no_number(lines: Lines) -> Lines:
+    number = _with(lines, b'"seconds":')
+    return _changed(lines, number, re.sub(rb'"seconds":[0-9.e+-]+', b'"seconds":NaN', lines[number], count=1))
+
+
+def _resealed_without_previous(lines: Lines) -> Lines:
+    """By someone who does know of seals: the line fits its own, and names none before it."""
+    number = len(lines) // 2
+    body = {key: value for key, value in json.loads(lines[number]).items() if key not in ("seal", "previous")}
+    seal = hashlib.sha256(_written(body)).hexdigest()
+    return _changed(lines, number, _written({**body, "seal": seal}) + b"\n")
+
+
+def _with(lines: Lines, part: bytes) -> int:
+    return next(number for number, line in enumerate(lines) if part in line)
+
+
+def _changed(lines: Lines, number: int, line: bytes) -> Lines:
+    return [*lines[:number], line, *lines[number + 1 :]]
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
+    """As a trace writes it."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 CHANGES: Mapping[str, Callable[[Lines], Lines]] = {
     "as written": list,
     "one byte changed": _one_byte_changed,
     "one line dropped": _one_line_dropped,
     "two lines swapped": _two_lines_swapped,
     "last line missing": _end_cut_off,
+    "one line more": _one_line_more,
+    "half a character": _half_a_character,
+    "NaN": _no_number,
+    "sealed again without the line before": _resealed_without_previous,
 }
 
 
@@ -80,11 +128,13 @@ def _verified(name: str, trace: Path, change: Callable[[Lines], Lines]) -> dict[
     copy = folder / f"{name.replace(' ', '-')}.jsonl"
     copy.write_bytes(b"".join(change(trace.read_bytes().splitlines(keepends=True))))
     done = beamwright("trace", "verify", str(copy))
+    said = " ".join((done.stdout + done.stderr).replace(str(copy), "").split())
+    status, word = (0, "is whole") if name == "as written" else (_NOT_INTACT, "is not intact")
     return {
         "copy": name,
         "exit_status": done.returncode,
-        "said": " ".join((done.stdout + done.stderr).replace(str(copy), "").split()),
-        "is_as_expected": (done.returncode == 0) == (name == "as written"),
+        "said": said,
+        "is_as_expected": done.returncode == status and word in said,
     }
 
 
