@@ -15,7 +15,12 @@ Bortfeld, Schlegel, Rhein, Med. Phys. 20 (1993) 311-318, https://doi.org/10.1118
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numba import get_num_threads
@@ -32,6 +37,8 @@ from sim_tps.machine import Machine
 _TERMS_PER_MM = 10.0
 """Depth terms are tabulated every 0.1 mm: linear interpolation is then good to 1.5e-4 of the build-up's slope."""
 
+_COMPILES = "SIM_TPS_COMPILES_KERNELS"
+"""Set in the process that compiles."""
 _SMALLEST_BLOCK = 1024
 """Points that a thread takes at a time, at least; two blocks for each thread where there are enough points."""
 
@@ -95,7 +102,32 @@ def field_depths(density: DensityMap, fields: Sequence[Field], points_mm: NDArra
 
 
 def load_kernels() -> None:
-    """Compile the loops, or load them where this machine has compiled them before; without it the first use does."""
+    """Load the loops; where this machine has not compiled them yet, another process does so first.
+
+    What a process has just compiled and what it loads from disk agree to a few units in the last place only (sums are
+    vectorised differently), and an optimiser makes hundredths of a percent of that. So every process loads.
+    """
+    if _COMPILES not in os.environ and not _are_compiled():
+        command = [sys.executable, "-c", f"from {__name__} import load_kernels; load_kernels()"]
+        environment = {**os.environ, _COMPILES: "1"}
+        subprocess.run(command, env=environment, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    _use_kernels()
+
+
+def _are_compiled() -> bool:
+    """Whether every loop lies on disk, newer than its source."""
+    return all(map(_is_compiled, (_rays, _points, _images), ("trace_depths", "scatter", "collect")))
+
+
+def _is_compiled(module: ModuleType, last: str) -> bool:
+    """By the last of the module's loops to be compiled."""
+    folder, source = Path(getattr(module, last).stats.cache_path), Path(str(module.__file__))
+    found = folder.glob(f"{source.stem}.{last}-*.nbi")
+    return any(index.stat().st_mtime > source.stat().st_mtime for index in found)
+
+
+def _use_kernels() -> None:
+    """Call every loop once, on nothing."""
     none, vector, box = np.zeros((0, 3)), np.zeros(3), np.zeros((1, 1, 1), np.float32)
     points, frames = np.zeros((0, 3), np.float32), np.zeros((0, 12), np.float32)
     depths, terms, views = np.zeros((0, 0), np.float32), np.zeros((2, 3), np.float32), np.zeros((0, 0, 5), np.float32)

@@ -28,7 +28,7 @@ CASES: Mapping[str, tuple[str, ...]] = {
     "prostate-m2m-7": ("prostate", "--protocol", "prostate-m2m-7"),
 }
 """Case -> how the command is told of it."""
-ATTEMPTS, TPS_CALLS, SECONDS = 8, 200, 120
+ATTEMPTS, TPS_CALLS, SECONDS = 8, 200, 300
 _COLOURS = {"rules": "#0072b2", "random": "#999999", "static": "#d55e00", "bayes": "#009e73"}
 _BUDGET = (
     "--max-attempts", str(ATTEMPTS), "--max-tps-calls", str(TPS_CALLS), "--max-seconds", str(SECONDS)
