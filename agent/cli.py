@@ -402,6 +402,7 @@ def doctor() -> None:
 app.add_typer(protocols_app, name="protocols")
 app.add_typer(trace_app, name="trace")
 app.registered_commands.extend(bridge_app.registered_commands)
+app.registered_groups.extend(bridge_app.registered_groups)
 
 
 def main() -> None:

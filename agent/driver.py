@@ -14,7 +14,7 @@ from agent.calls import Calls
 from agent.goals import BoundGoal
 from agent.measuring import Measuring, RunError, dose_changes, largest_difference_percent
 from agent.observation import ObjectiveState
-from agent.preparation import Prepared
+from agent.preparation import Prepared, declares
 from agent.records import Attempt, DoseChange, GoalResult, ReportedMetric, Restoration
 from agent.trace import Optimised
 from bridge import model
@@ -34,6 +34,8 @@ class Outcome:
     total_value: float
     losses: Mapping[str, float]
     """Weighted loss by our objective name; empty where the TPS does not tell them apart."""
+    structure_losses: Mapping[str, float]
+    """Displayed structure -> the loss of all its objectives together, where that is all the TPS tells."""
     objectives_gy: Mapping[str, float | None]
     """Objective -> the dose that the plan has where it asks."""
     sequencing: tuple[DoseChange, ...]
@@ -95,6 +97,7 @@ class Driver:
             iterations=result.iterations,
             total_value=result.total_value,
             losses=self._losses(result),
+            structure_losses=self._structure_losses(result),
             objectives_gy=measured.objectives_gy,
             sequencing=sequencing,
             normalization_percent=normalization_percent,
@@ -154,9 +157,8 @@ class Driver:
 
     def _optimise(self, number: int) -> model.OptimizationResult:
         problem = self._prepared.problem
-        can_warm = problem is model.OptimizationProblem.QUADRATIC_PENALTY and (
-            "optimize.warm-start" in self._server.capabilities
-        )
+        is_quadratic = problem is model.OptimizationProblem.QUADRATIC_PENALTY
+        can_warm = is_quadratic and declares(self._server, "optimize.warm-start")
         start = model.StartPoint.WARM if number > 1 and can_warm else model.StartPoint.COLD
         spec = model.OptimizeSpec(problem=problem, start=start)
         result = self._call(self._session.optimize, self.plan, spec, on_progress=self._call.progress("optimize"))
@@ -166,6 +168,11 @@ class Driver:
     def _calculate(self, ideal: model.DoseInfo) -> tuple[DoseChange, ...]:
         """Calculate the dose that is judged; answers what sequencing made of the optimiser's, where both are shown."""
         if self._prepared.judged_on_optimised:
+            if ideal.kind is model.DoseKind.NONE:
+                raise RunError(
+                    f"the protocol judges the optimiser's own dose, and {self._server.tps_name!r} shows none after an "
+                    "optimisation. Use a protocol that is judged on the delivered dose there."
+                )
             return ()
         sequenced = self._server.capabilities.get("sequencing") == "SEPARATE"
         compared = sequenced and ideal.kind is model.DoseKind.INTERMEDIATE
@@ -184,3 +191,9 @@ class Driver:
         if result.granularity is not model.ValueGranularity.PER_OBJECTIVE:
             return {}
         return {ours: result.values[theirs] for ours, theirs in self._server_names.items() if theirs in result.values}
+
+    def _structure_losses(self, result: model.OptimizationResult) -> Mapping[str, float]:
+        if result.granularity is not model.ValueGranularity.PER_STRUCTURE:
+            return {}
+        resources = self._prepared.resources
+        return {shown: result.values[name] for shown, name in resources.items() if name in result.values}

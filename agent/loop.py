@@ -362,6 +362,7 @@ class _Run:
                 stage=self.stage.id,
                 lost=lost,
                 is_trial=proposal.is_trial,
+                structure_values=outcome.structure_losses,
             )
         )
         states = _as_they_came_out(objectives, outcome)
@@ -369,6 +370,7 @@ class _Run:
             Step(
                 number, proposal.start_from, proposal.changes, outcome.goals, states, score, kept,
                 outcome.normalization_percent, proposal.rationale, self.stage.id, lost, proposal.is_trial,
+                tuple(outcome.structure_losses.items()),
             )
         )  # fmt: skip
         self.present = number
@@ -402,7 +404,7 @@ class _Run:
         self.call.tell(
             Evaluated(
                 number, outcome.goals, outcome.reported, outcome.sequencing, outcome.normalization_percent,
-                outcome.dose, score, outcome.snapshot, states, self.stage.id, lost,
+                outcome.dose, score, outcome.snapshot, states, self.stage.id, lost, outcome.structure_losses,
             )
         )  # fmt: skip
 

@@ -69,6 +69,8 @@ class Step:
     lost: tuple[str, ...] = ()
     """What a refinement made worse than the plan it began with, one line each; such an attempt is never kept."""
     is_trial: bool = False
+    structure_losses: tuple[tuple[str, float], ...] = ()
+    """(structure, weighted loss of all its objectives), where the TPS tells no more than that."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Task:
     beams: int
     hot_fraction: bool
     """The optimiser solves the hot-fraction problem with hard coverage, not quadratic penalties."""
+    upper_points: bool = False
+    """Weights and thresholds of that problem stand for upper points of quadratic penalties, over whole structures."""
 
 
 @dataclass(frozen=True)

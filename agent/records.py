@@ -103,6 +103,8 @@ class Attempt:
     lost: tuple[str, ...] = ()
     """Refinement: what became worse than the plan it began with; such an attempt is never kept."""
     is_trial: bool = False
+    structure_values: Mapping[str, float] = field(default_factory=dict)
+    """Structure -> weighted value of all its objectives together, where the TPS tells no more than that."""
 
 
 @dataclass(frozen=True)

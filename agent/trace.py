@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -186,6 +186,8 @@ class Evaluated:
     """With their weighted losses."""
     stage: str = ""
     lost: tuple[str, ...] = ()
+    structure_losses: Mapping[str, float] = field(default_factory=dict)
+    """Structure -> weighted loss of all its objectives, where the TPS tells no more than that."""
 
 
 @dataclass(frozen=True)

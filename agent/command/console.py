@@ -409,14 +409,20 @@ def show_checks(examine: Callable[[], Iterable[Check]]) -> bool:
     return sound
 
 
-def agreed(pending: model.PendingChanges) -> bool:
-    """Show what a commit would save and ask."""
+def agreed(pending: model.PendingChanges, *, by_person: bool = False) -> bool:
+    """Show what a commit would save and ask.
+
+    Parameters
+    ----------
+    by_person
+        The commit only leaves it in the TPS's open window, where the person saves it.
+    """
     out = console()
-    out.print("To be saved on the server:")
+    out.print("To be left in the TPS's open window, for you to save:" if by_person else "To be saved on the server:")
     for change in pending.changes:
         out.print(f"  {_shown(change.summary)}  [dim]{_shown(change.resource)}[/dim]")
     try:
-        return typer.confirm("Save these changes?", default=False)
+        return typer.confirm("Leave these changes there?" if by_person else "Save these changes?", default=False)
     except typer.Abort:  # nobody there to answer
         return False
 

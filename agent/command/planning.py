@@ -42,7 +42,7 @@ from agent.observation import Observation
 from agent.planners import Planner
 from agent.planners.catalogue import MODEL_PLANNERS, REFINING, PlannerError, chosen_recipe, make_planner
 from agent.planners.model_planner import offered_tools, shown_prompt
-from agent.preparation import PreparationError
+from agent.preparation import PreparationError, declares
 from agent.proposal import Ending, Proposal, Review, Verdict
 from agent.protocols import LoadedProtocol, ProtocolError
 from agent.records import RunResult
@@ -285,11 +285,18 @@ def _commit(session: Session, result: RunResult) -> None:
         return
     if decision is not None and pending.digest != result.commit_digest:
         raise RunError("the plan on the server is not the one that was shown and accepted any more; nothing was saved.")
-    if decision is not None or console.agreed(pending):
+    by_person = declares(result.server, "commit.by-person")
+    if decision is not None or console.agreed(pending, by_person=by_person):
         _save(session, pending, "confirmed at the terminal")
-        console.say("Saved on the server.")
+        console.say(_LEFT_TO_PERSON.format(tps=result.server.tps_name) if by_person else "Saved on the server.")
     else:
         console.say("Not saved; the plan is gone from the server, and in the run folder all the same.")
+
+
+_LEFT_TO_PERSON = (
+    "Not saved yet: the plan stands in the open window of {tps}. Save the patient there yourself before you close it; "
+    "until then the plan can be lost."
+)
 
 
 def _save(session: Session, pending: model.PendingChanges, reason: str) -> None:

@@ -84,7 +84,7 @@ class Binding:
         return frozenset(
             shown + name[len(rule.structure) :]
             for rule, name in rules
-            if rule.stage == stage and rule.type != "hold"
+            if rule.stage == stage and _is_free(rule)
             for shown, _ in self.structures(rule.structure)
         )
 
@@ -176,7 +176,7 @@ class Binding:
         place = self._place(rule.structure, shown)
         low, high = (0.94, 1.06) if place.region == "target" else (0.30, 1.15)
         scale = self._server.priority_scale
-        is_first = rule.stage is None and rule.type != "hold"
+        may_change = self._protocol.agent.may_change if rule.stage is None and _is_free(rule) else ()
         return ObjectiveState(
             name=name,
             structure=shown,
@@ -188,7 +188,7 @@ class Binding:
             place=place,
             dose_bounds_gy=rule.dose_bounds_gy or (rule.dose_gy * low, rule.dose_gy * high),
             priority_bounds=(max(rule.priority_bounds[0], scale.minimum), min(rule.priority_bounds[1], scale.maximum)),
-            may_change=tuple(self._protocol.agent.may_change) if is_first else (),
+            may_change=tuple(may_change),
             volume_bounds_percent=rule.volume_bounds_percent,
         )
 
@@ -218,13 +218,14 @@ class Binding:
         )
 
     def task(self) -> Task:
-        point = self._protocol.normalise
+        point, is_hot = self._protocol.normalise, self._protocol.plan.problem == "hot-fraction"
         return Task(
             site=self._protocol.site,
             fractions=self._protocol.prescription.fractions,
             coverage=f"D{point.volume_percent:g}% of {point.structure} = {point.dose_gy:g} Gy",
             beams=sum(len(group.angles_deg) for group in self._protocol.plan.beams),
-            hot_fraction=self._protocol.plan.problem == "hot-fraction",
+            hot_fraction=is_hot,
+            upper_points=not is_hot and any(rule.type == "hot" for rule in self._protocol.objectives),
         )
 
     def _place(self, name: str, shown: str) -> Place:
@@ -274,6 +275,11 @@ class Binding:
         if structure is not None and structure.cut_by_image_edge and is_share and self._is_organ(name):
             parts.append("cut by the end of the scan, so a share of it is not comparable")
         return "; ".join(parts)
+
+
+def _is_free(rule: ObjectiveRule) -> bool:
+    """Whether the agent may ever change it."""
+    return rule.type != "hold" and not rule.fixed
 
 
 def _replaced(goals: Sequence[Goal], by: Sequence[Goal]) -> list[Goal]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from agent.calls import Calls
+from agent.preparation.labels import free_label, helper_label
 from agent.preparation.matching import Matches
 from agent.protocols.schema import TARGETS, Helper, Protocol
 from bridge import model
@@ -17,8 +18,6 @@ from bridge.client import Session
 
 SURROUNDINGS_MM = 20.0
 """With several targets, a target's isodose volume is counted within this distance of it (own choice)."""
-_LABEL_LENGTH = 16
-"""Structure names have at most 16 characters (AAPM TG-263, rule 1)."""
 
 
 @dataclass(frozen=True)
@@ -38,40 +37,38 @@ class Helpers:
 
 
 def make_helpers(
-    call: Calls, session: Session, protocol: Protocol, matches: Matches, *, can_make_structures: bool
+    call: Calls,
+    session: Session,
+    protocol: Protocol,
+    matches: Matches,
+    *,
+    can_make_structures: bool,
+    longest_label: int = 64,
 ) -> Helpers:
-    """Every helper of the protocol that this patient can have."""
+    """Every helper of the protocol that this patient can have, under labels of at most ``longest_label`` characters."""
     targets = [structure for name in protocol.targets for structure in matches.found.get(name, ())]
     if not can_make_structures:
         why = "the server makes no structures"
         left_out = dict.fromkeys(protocol.helpers, why)
         return Helpers(targets[0], {}, left_out, {}, {}, ("The server makes no helper structures; none are used.",))
-    kitchen = _Maker(call, session, protocol, matches)
+    kitchen = _Maker(call, session, protocol, matches, longest_label)
     union = targets[0] if len(targets) == 1 else kitchen.cook("zTargets", model.DerivationKind.UNION, targets)
     left_out = kitchen.make_all(union)
     surroundings = kitchen.surroundings(targets) if _share_a_dose(protocol, matches) else {}
     return Helpers(union, kitchen.made, left_out, surroundings, kitchen.overlaps(union), tuple(kitchen.notes))
 
 
-def helper_label(name: str) -> str:
-    """The label a helper gets on the server: it starts with ``z`` and keeps to 16 characters where it can.
-
-    TG-263 allows a PRV's margin one digit where two would be too long: ``SpinalCord_PRV05`` -> ``zSpinalCord_PRV5``.
-    """
-    label = name if name.startswith("z") else f"z{name}"
-    return label.replace("_PRV0", "_PRV") if len(label) > _LABEL_LENGTH else label
-
-
 class _Maker:
-    def __init__(self, call: Calls, session: Session, protocol: Protocol, matches: Matches) -> None:
+    def __init__(self, call: Calls, session: Session, protocol: Protocol, matches: Matches, longest: int) -> None:
         self._call = call
         self._session = session
         self._protocol = protocol
         self._matches = matches
         self._labels = set(matches.labels)
+        self._longest = longest
         self.made: dict[str, model.Structure] = {}
         self.notes: list[str] = []
-        """About helpers that came out empty; an absent source is reported where structures are matched."""
+        """About helpers that came out empty or lie under another label; an absent source is told by the matching."""
 
     def make_all(self, union: model.Structure) -> dict[str, str]:
         """Make the helpers in the protocol's order; return those left out, with the reason."""
@@ -88,6 +85,8 @@ class _Maker:
                 self.notes.append(f"Helper {name} left out: {left_out[name]}.")
             else:
                 self.made[name] = structure
+                if structure.label != helper_label(name):
+                    self.notes.append(f"Helper {name} is called {structure.label!r} in the planning system.")
         return left_out
 
     def cook(
@@ -98,10 +97,7 @@ class _Maker:
         inner_mm: float = 0.0,
         outer_mm: float = 0.0,
     ) -> model.Structure:
-        free = helper_label(label)
-        number = 2
-        while free in self._labels:
-            free, number = f"{helper_label(label)}_{number}", number + 1
+        free = free_label(helper_label(label, self._longest), self._labels, self._longest)
         self._labels.add(free)
         recipe = model.Derivation(kind, tuple(source.name for source in sources), inner_mm, outer_mm)
         return self._call(self._session.create_structure, free, recipe)

@@ -6,6 +6,7 @@ difference between a TPS that can make plans and one whose plan had to be copied
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,9 @@ from agent.knowledge import Knowledge
 from agent.knowledge import load as load_knowledge
 from agent.observation import Limits, ObjectiveState, Place, Task
 from agent.preparation.binding import Binding, BoundStage
+from agent.preparation.demands import check_server, declares
 from agent.preparation.helpers import Helpers, make_helpers
+from agent.preparation.labels import plan_label
 from agent.preparation.matching import Matches, PreparationError, match
 from agent.proposal import Change
 from agent.protocols.schema import TARGETS, Protocol, RandomStart
@@ -66,7 +69,7 @@ class Prepared:
 
     def spec(self, state: ObjectiveState) -> model.ObjectiveSpec:
         """The contract's form of an objective."""
-        structure, function = self.resources[state.structure], _function(state)
+        structure, function = self.resources[state.structure], _function(state, self.problem)
         if state.type == "hold":
             role, relation = model.ObjectiveRole.CONSTRAINT, model.Relation.EQUAL
             return model.ObjectiveSpec(structure, function, None, role, relation)
@@ -95,14 +98,21 @@ def prepare(
     """
     check_server(protocol, server)
     matches = match(protocol, call(session.structures, case))
-    can_make_structures = model.Profile.AUTHOR in server.profiles
-    helpers = make_helpers(call, session, protocol, matches, can_make_structures=can_make_structures)
+    helpers = make_helpers(
+        call,
+        session,
+        protocol,
+        matches,
+        can_make_structures=model.Profile.AUTHOR in server.profiles and declares(server, "structure.derived.scope"),
+        longest_label=server.limits.max_structure_label_length,
+    )
     plan, origin, plan_notes = _plan(call, session, case, protocol, server, matches, helpers)
     binding = Binding(protocol, matches, helpers, server)
     objectives = binding.objectives()
     start_notes: tuple[str, ...] = ()
     if start_seed is not None:
-        objectives = random_start(protocol.id, binding.random_ranges(), objectives, start_seed)
+        scale = server.priority_scale
+        objectives = random_start(protocol.id, binding.random_ranges(), objectives, start_seed, scale)
         start_notes = (f"Started from random parameters (seed {start_seed}), drawn from the protocol's ranges.",)
     return Prepared(
         plan=plan,
@@ -137,36 +147,41 @@ _PROBLEM = {
 }
 
 
-def check_server(protocol: Protocol, server: model.ServerInfo) -> None:
-    """Refuse a server that cannot solve the protocol's problem, before anything is made on it."""
-    if protocol.plan.problem == "hot-fraction" and "optimize.problem.hot-fraction" not in server.capabilities:
-        raise PreparationError(
-            f"protocol {protocol.id!r} needs the hot-fraction problem with hard coverage (capability "
-            f"optimize.problem.hot-fraction), and {server.tps_name!r} does not declare it. Use a protocol of quadratic "
-            "penalties there."
-        )
-
-
 def random_start(
-    protocol: str, ranges: Mapping[str, RandomStart], objectives: tuple[ObjectiveState, ...], seed: int
+    protocol: str,
+    ranges: Mapping[str, RandomStart],
+    objectives: tuple[ObjectiveState, ...],
+    seed: int,
+    scale: model.PriorityScale,
 ) -> tuple[ObjectiveState, ...]:
-    """The objectives with numbers drawn evenly from the protocol's ranges (objective -> ranges) for random starts."""
+    """The objectives with numbers drawn evenly from the protocol's ranges (objective -> ranges) for random starts.
+
+    Priorities are whole where the planning system's are.
+    """
     if not ranges:
         raise PreparationError(
             f"protocol {protocol!r} has no ranges for a random start; give its objectives random_start, or start "
             "from the protocol's own numbers."
         )
     draw = np.random.default_rng(seed)
-    return tuple(_drawn(state, ranges[state.name], draw) if state.name in ranges else state for state in objectives)
-
-
-def _drawn(state: ObjectiveState, span: RandomStart, draw: np.random.Generator) -> ObjectiveState:
-    return replace(
-        state,
-        dose_gy=float(draw.uniform(*span.dose_gy)),
-        volume_percent=float(draw.uniform(*span.volume_percent)),
-        priority=float(draw.uniform(*span.priority)),
+    return tuple(
+        _drawn(state, ranges[state.name], draw, is_whole=scale.integer) if state.name in ranges else state
+        for state in objectives
     )
+
+
+def _drawn(state: ObjectiveState, span: RandomStart, draw: np.random.Generator, *, is_whole: bool) -> ObjectiveState:
+    dose_gy, volume_percent = float(draw.uniform(*span.dose_gy)), float(draw.uniform(*span.volume_percent))
+    priority = float(draw.uniform(*span.priority))
+    if is_whole:
+        low, high = math.ceil(span.priority[0]), math.floor(span.priority[1])
+        if low > high:
+            raise PreparationError(
+                f"{state.name!r} draws its priority from {span.priority[0]:g} to {span.priority[1]:g}, where there is "
+                "no whole number, and this planning system takes no others. Start from the protocol's own numbers."
+            )
+        priority = float(min(max(round(priority), low), high))
+    return replace(state, dose_gy=dose_gy, volume_percent=volume_percent, priority=priority)
 
 
 def _plan(
@@ -179,10 +194,11 @@ def _plan(
     helpers: Helpers,
 ) -> tuple[model.Plan, str, tuple[str, ...]]:
     """The working plan, where it comes from, and what to know about it."""
-    if "plan.create" not in server.capabilities:
-        plan, source = _copied(call, session, case, protocol, matches)
-        return plan, source, (f"The server makes no plans: {source!r} was copied, with its own beams and grids.",)
     notes: list[str] = []
+    if not declares(server, "plan.create"):
+        plan, source = _copied(call, session, case, protocol, server, matches)
+        notes.append(f"The server makes no plans: {source!r} was copied, with its own beams and grids.")
+        return plan, source, (*notes, *_label_note(plan, protocol))
     rule = protocol.plan
     machine = _machine(call(session.machines), rule.leaf_width_mm, notes)
     isocentre = helpers.targets if rule.isocentre == TARGETS else matches.found[rule.isocentre][0]
@@ -197,28 +213,58 @@ def _plan(
         for gantry in group.angles_deg
     )
     spec = model.PlanSpec(
-        label=f"beamwright {protocol.id}",
+        label=_plan_label(call, session, case, protocol, server),
         prescription=_prescription(protocol, matches),
         beams=beams,
         machine=machine.name if machine else None,
         energy=rule.energy,
         dose_grid_mm=_dose_grid_mm(protocol, matches, server, notes),
-        optimization_grid_mm=rule.optimization_grid_mm,
-        beamlet_mm=rule.beamlet_mm,
+        optimization_grid_mm=_if_taken(
+            rule.optimization_grid_mm, "an optimisation grid of", "plan.create.optimization-grid", server, notes
+        ),
+        beamlet_mm=_if_taken(rule.beamlet_mm, "beamlets of", "plan.create.beamlet", server, notes),
     )
-    return call(session.create_plan, spec), "created", tuple(notes)
+    plan = call(session.create_plan, spec)
+    return plan, "created", (*notes, *_label_note(plan, protocol))
 
 
-def _copied(call: Calls, session: Session, case: str, protocol: Protocol, matches: Matches) -> tuple[model.Plan, str]:
-    """A copy of the first plan that has beams and the protocol's prescription."""
+def _if_taken(
+    wanted_mm: float | None, what: str, capability: str, server: model.ServerInfo, notes: list[str]
+) -> float | None:
+    """The size that the protocol asks for; none, with a note, where the server chooses it itself."""
+    if wanted_mm is None or declares(server, capability):
+        return wanted_mm
+    notes.append(f"The protocol asks for {what} {wanted_mm:g} mm; {server.tps_name} takes none, and uses its own.")
+    return None
+
+
+def _plan_label(call: Calls, session: Session, case: str, protocol: Protocol, server: model.ServerInfo) -> str:
+    """The label of the working plan; the others' are asked for only where it cannot carry the protocol's name."""
+    longest = server.limits.max_plan_label_length
+    label = plan_label(protocol.id, (), longest)
+    if label.endswith(protocol.id):
+        return label
+    return plan_label(protocol.id, [plan.label for plan in call(session.plans, case)], longest)
+
+
+def _label_note(plan: model.Plan, protocol: Protocol) -> tuple[str, ...]:
+    if plan.label.endswith(protocol.id):
+        return ()
+    return (f"The plan is called {plan.label!r} in the planning system, whose labels are shorter than the protocol's.",)
+
+
+def _copied(
+    call: Calls, session: Session, case: str, protocol: Protocol, server: model.ServerInfo, matches: Matches
+) -> tuple[model.Plan, str]:
+    """A copy of the first plan that has beams and the protocol's prescription; of our own earlier ones last."""
     refused = []
-    for plan in call(session.plans, case):
+    for plan in sorted(call(session.plans, case), key=lambda plan: plan.working_copy):
         if not call(session.beams, plan.name):
             refused.append(f"{plan.label!r} has no beams")
         elif not _same_prescription(plan.prescription, _prescription(protocol, matches)):
             refused.append(f"{plan.label!r} has another prescription")
         else:
-            return call(session.copy_plan, plan.name, f"beamwright {protocol.id}"), plan.name
+            return call(session.copy_plan, plan.name, _plan_label(call, session, case, protocol, server)), plan.name
     raise PreparationError(
         f"the server makes no plans, and {case!r} has none to copy: {'; '.join(refused) or 'it has no plan at all'}. "
         f"Make a plan with beams and the prescription of protocol {protocol.id!r} in the TPS first."
@@ -260,19 +306,22 @@ def _dose_grid_mm(protocol: Protocol, matches: Matches, server: model.ServerInfo
     smallest_cc = min(s.volume_cc for name in protocol.targets for s in matches.found.get(name, ()))
     if finer and smallest_cc < finer.target_below_cc:
         wanted = finer.dose_grid_mm
+    wanted = _if_taken(wanted, "a dose grid of", "dose.grid", server, notes)
     if wanted is not None and wanted < server.limits.min_grid_mm:
         notes.append(f"The protocol asks for a {wanted:g} mm dose grid; the server's finest is used.")
         return server.limits.min_grid_mm
     return wanted
 
 
-def _function(state: ObjectiveState) -> model.ObjectiveFunction:
+def _function(state: ObjectiveState, problem: model.OptimizationProblem) -> model.ObjectiveFunction:
     if state.type == "mean":
         return model.MeanDose(state.dose_gy)
     if state.type == "max":
         return model.MaxDose(state.dose_gy)
     if state.type == "min":
         return model.MinDose(state.dose_gy)
+    if state.type == "hot" and problem is model.OptimizationProblem.QUADRATIC_PENALTY:
+        return model.DoseVolumePoint(model.Bound.UPPER, state.dose_gy, 0.0)
     if state.type == "hot":
         return model.HotFraction(state.dose_gy, state.volume_percent or 0.0)
     bound = model.Bound.LOWER if state.type in ("lower", "hold") else model.Bound.UPPER

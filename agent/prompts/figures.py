@@ -104,6 +104,16 @@ class ObjectiveLine:
 
 
 @dataclass(frozen=True)
+class StructureLossLine:
+    """The loss of all objectives of one structure, where the planning system tells no more than that."""
+
+    structure: str
+    loss: float
+    loss_percent: float | None
+    """Share of the sum over all structures."""
+
+
+@dataclass(frozen=True)
 class TrendLine:
     """One value over the attempts."""
 
@@ -172,8 +182,21 @@ def goal_trends(observation: Observation) -> tuple[TrendLine, ...]:
     return tuple(_goal_trend(goal, observation) for goal in goals)
 
 
+def structure_loss_lines(step: Step, observation: Observation) -> tuple[StructureLossLine, ...]:
+    """The losses by structure of one attempt; empty where the planning system does not give them so."""
+    total = sum(loss for _, loss in step.structure_losses)
+    return tuple(
+        StructureLossLine(label(observation, structure), loss, 100.0 * loss / total if total > 0.0 else None)
+        for structure, loss in step.structure_losses
+    )
+
+
 def loss_trends(observation: Observation, names: Mapping[str, str]) -> tuple[TrendLine, ...]:
-    """Every objective's weighted loss over the attempts; empty where the planning system gives none."""
+    """Weighted losses over the attempts, by objective or by structure as they are told; empty where they are not."""
+    if observation.last.structure_losses:
+        return tuple(
+            _structure_loss_trend(structure, observation) for structure, _ in observation.last.structure_losses
+        )
     total = sum(_loss(state) or 0.0 for state in observation.last.objectives)
     return tuple(
         _loss_trend(state, names[state.name], observation, total)
@@ -286,6 +309,14 @@ def _loss_trend(state: ObjectiveState, name: str, observation: Observation, tota
     change = _last_change(values)
     word = "" if change is None else _loss_word(change, values[-2] or 0.0, total)
     return TrendLine(name, label(observation, state.structure), "loss", values, change, word)
+
+
+def _structure_loss_trend(structure: str, observation: Observation) -> TrendLine:
+    values = tuple(dict(step.structure_losses).get(structure) for step in observation.history)
+    change, total = _last_change(values), sum(loss for _, loss in observation.last.structure_losses)
+    word = "" if change is None else _loss_word(change, values[-2] or 0.0, total)
+    name = f"{label(observation, structure)}, all objectives"
+    return TrendLine(name, label(observation, structure), "loss", values, change, word)
 
 
 def _loss_word(change: float, before: float, total: float) -> str:

@@ -23,6 +23,7 @@ from agent.prompts.figures import (
     CurveTable,
     GoalLine,
     ObjectiveLine,
+    StructureLossLine,
     TrendLine,
     attempt_lines,
     curve_tables,
@@ -30,6 +31,7 @@ from agent.prompts.figures import (
     goal_trends,
     loss_trends,
     objective_lines,
+    structure_loss_lines,
 )
 from agent.proposal import Change
 from bridge.model import PenaltyForm, PlanningHints
@@ -50,6 +52,8 @@ _PENALTIES = {
     "violation in Gy.",
     PenaltyForm.VENDOR: "The form of an objective's penalty is the maker's own and not published.",
 }
+_NOT_OF_POINTS: tuple[Parameter, ...] = ("V", "lambda")
+"""Found in the hot-fraction problem, and saying nothing of upper points: V is 1 there, and λ has another scale."""
 _SYMBOLS: Mapping[Parameter, str] = {"lambda": "λ", "V": "V", "tau": "τ", "lambda_ratio": "λ(target) / λ"}
 
 
@@ -165,6 +169,10 @@ class Shown:
     beams: int
     coverage: str
     hot_fraction: bool
+    upper_points: bool
+    """Lambda and tau of upper points of quadratic penalties."""
+    whole_priorities: bool
+    """The planning system takes whole numbers only."""
     targets: tuple[TargetLine, ...]
     highest_gy: float
     overlaps: tuple[OverlapLine, ...]
@@ -192,6 +200,8 @@ class Shown:
     strengthen: str
     relations: tuple[Relation, ...]
     shows_losses: bool
+    structure_losses: tuple[StructureLossLine, ...]
+    """Where the planning system tells losses by structure only."""
     lacks_losses: bool
     """They would be shown, but the planning system does not tell them apart."""
     shows_deviations: bool
@@ -248,6 +258,8 @@ def show(
         beams=task.beams,
         coverage=task.coverage,
         hot_fraction=task.hot_fraction,
+        upper_points=task.upper_points,
+        whole_priorities=observation.limits.integer_priorities,
         targets=tuple(_targets(observation)),
         highest_gy=max(observation.prescriptions_gy.values()),
         overlaps=tuple(_overlaps(observation)),
@@ -269,7 +281,8 @@ def show(
         strengthen=STRENGTHEN[action.name],
         relations=tuple(_relations(observation, present, names)),
         shows_losses=blocks.losses and losses_given,
-        lacks_losses=blocks.losses and not losses_given,
+        structure_losses=structure_loss_lines(present, observation) if blocks.losses else (),
+        lacks_losses=blocks.losses and not losses_given and not present.structure_losses,
         shows_deviations=blocks.deviations,
         history=attempt_lines(observation, blocks.history, names),
         goal_trends=goal_trends(observation) if blocks.trends and several else (),
@@ -428,7 +441,10 @@ def _knowledge_lines(
     structure = label(observation, state.structure)
     own = [found for found in table.ranges if found.structure == structure]
     kind = "any target" if state.place.region == "target" else "any organ"
+    left_out = _NOT_OF_POINTS if observation.task.upper_points else ()
     for found in own or [found for found in table.ranges if found.structure == kind]:
+        if found.parameter in left_out:
+            continue
         now = _now(found.parameter, state, observation, present)
         yield KnowledgeLine(names[state.name], _SYMBOLS[found.parameter], found, now, not own)
 

@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 
 from agent import knowledge
-from agent.protocols.schema import TARGETS, Protocol
+from agent.protocols.schema import TARGETS, ObjectiveRule, Protocol
 
 Keys = tuple[str | int, ...]
 
@@ -166,15 +166,26 @@ def _objective_problems(protocol: Protocol, lines: Mapping[Keys, int]) -> Iterat
     stages = [stage.id for stage in protocol.stages]
     for index, rule in enumerate(protocol.objectives):
         keys: Keys = ("objectives", index)
-        if (rule.type in ("hot", "hold")) != hot:
+        if (rule.type in ("hot", "hold")) != hot and not _is_upper_point(rule):
             message = f"type {rule.type!r} does not belong to plan.problem {protocol.plan.problem!r}."
             yield Problem(_line((*keys, "type"), lines), _field((*keys, "type")), message)
+        if not hot and _is_upper_point(rule) and "volume_percent" in protocol.agent.may_change:
+            message = "a hot of 100 % is an upper point here, whose volume_percent stays; take it out of may_change."
+            yield Problem(_line(("agent", "may_change"), lines), "agent.may_change", message)
         if rule.stage is not None and rule.stage not in stages:
             message = f"no stage {rule.stage!r}; there are {stages or 'none'}."
             yield Problem(_line((*keys, "stage"), lines), _field((*keys, "stage")), message)
+    if protocol.variant is not None and protocol.variant not in packaged():
+        message = f"no packaged protocol {protocol.variant!r}; there are {', '.join(packaged())}."
+        yield Problem(_line(("variant",), lines), "variant", message)
     if protocol.knowledge is not None and protocol.knowledge not in knowledge.packaged():
         message = f"no table {protocol.knowledge!r}; there are {', '.join(knowledge.packaged()) or 'none'}."
         yield Problem(_line(("knowledge",), lines), "knowledge", message)
+
+
+def _is_upper_point(rule: ObjectiveRule) -> bool:
+    """The excess over a dose in the whole structure: what an upper point at 0 % penalises too."""
+    return rule.type == "hot" and rule.volume_percent == 100.0
 
 
 def _undeclared(name: str, declared: set[str]) -> str:

@@ -100,7 +100,10 @@ class PlanRule(Section):
     optimization_grid_mm: StepMillimetres | None = None
     beamlet_mm: StepMillimetres | None = None
     problem: Literal["quadratic-penalty", "hot-fraction"] = "quadratic-penalty"
-    """What the optimiser solves. ``hot-fraction``: only objectives of type ``hot``, coverage by ``hold``."""
+    """What the optimiser solves. ``hot-fraction``: only objectives of type ``hot``, coverage by ``hold``.
+
+    ``quadratic-penalty`` takes a ``hot`` of the whole structure only, which is an upper point at 0 %.
+    """
     judged_on: Literal["delivered", "optimised"] = "delivered"
     """``optimised``: the optimiser's own dose, as in a study whose engine sequences no leaves."""
 
@@ -233,7 +236,8 @@ class ObjectiveRule(Section):
     """One term the optimiser is given, and how far the agent may move it.
 
     ``hot``: mean squared excess over ``dose_gy`` in the hottest ``volume_percent``. ``hold``: a hard constraint,
-    ``volume_percent`` gets exactly ``dose_gy``; it has no priority and nothing about it may be changed.
+    ``volume_percent`` gets exactly ``dose_gy``; it has no priority and nothing about it may be changed. ``fixed``: the
+    same of any other type, which keeps its priority.
     """
 
     structure: str
@@ -242,6 +246,7 @@ class ObjectiveRule(Section):
     volume_percent: Percent | None = None
     """Not for ``max min mean``. ``lower`` and ``upper``: at least / at most this share gets the dose."""
     priority: Priority = 0.0
+    fixed: bool = False
     stage: str | None = None
     """The agent may change it from this stage on; absent: from the start."""
     random_start: RandomStart | None = None
@@ -335,6 +340,8 @@ class Protocol(Section):
     """Packaged table of where good parameters have been found to lie."""
     study: bool = False
     """Made to repeat a published study; never chosen for a patient unless named."""
+    variant: str | None = None
+    """The protocol that stands in for this one on a TPS that cannot solve its problem."""
     notes: list[str] = []
     """Limits of the numbers and of the model that a reader of the report must know."""
 

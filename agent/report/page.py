@@ -240,6 +240,7 @@ def _context(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
             for goal, over in tables.goal_history(result.attempts)
         ],
         "objectives": tables.objective_rows(best, first, names),
+        "structure_values": tables.structure_value_lines(best),
         "prescription_lines": tables.prescription_lines(result.plan, names),
         "normalization": tables.normalization_text(result.plan.normalization, names),
         "hottest": hottest(run),

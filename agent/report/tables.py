@@ -175,6 +175,15 @@ def objective_rows(attempt: Attempt, first: Attempt, names: Mapping[str, str]) -
     return rows
 
 
+def structure_value_lines(attempt: Attempt) -> list[str]:
+    """``PTV 12.3 (60 %)``: the weighted values of a TPS that tells them by structure only, largest first."""
+    total = sum(attempt.structure_values.values())
+    ordered = sorted(attempt.structure_values.items(), key=lambda item: -item[1])
+    return [
+        f"{name} {value:.3g}" + (f" ({100.0 * value / total:.0f} %)" if total > 0.0 else "") for name, value in ordered
+    ]
+
+
 def _priority(spec: model.ObjectiveSpec) -> str:
     return "constraint" if spec.priority is None else number(spec.priority, 0)
 

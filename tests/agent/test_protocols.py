@@ -154,3 +154,36 @@ def test_repeated_objectives_get_numbered_names() -> None:
     """Two uppers on one structure can be told apart by name."""
     text = MINIMAL + "  - {structure: zRing, type: upper, dose_gy: 30, volume_percent: 10, priority: 5}\n"
     assert protocols.read(text, "f").protocol.objective_names() == ("PTV lower", "zRing upper 1", "zRing upper 2")
+
+
+POINT = "  - {structure: Core, type: hot, dose_gy: 25, volume_percent: 100, priority: 10}\n"
+PRIORITY_AND_DOSE = "agent:\n  may_change: [priority, dose_gy]\n"
+
+
+def test_a_hot_of_the_whole_structure_is_an_upper_point_of_quadratic_penalties() -> None:
+    """It is taken where its volume stands still; of a part of a structure it belongs to the hot-fraction problem."""
+    read = protocols.read(MINIMAL + POINT + PRIORITY_AND_DOSE, "site.yaml").protocol
+    assert read.objectives[-1].type == "hot"
+    assert "type 'hot' does not belong" in refusal(MINIMAL + POINT.replace("100", "10") + PRIORITY_AND_DOSE)
+    assert "agent.may_change: a hot of 100 %" in refusal(
+        MINIMAL + POINT + "agent:\n  may_change: [priority, dose_gy, volume_percent]\n"
+    )
+
+
+def test_a_variant_that_is_not_packaged_is_refused() -> None:
+    """A protocol names what stands in for it, and that must be there."""
+    assert protocols.read(MINIMAL + "variant: prostate-m2m-7-points\n", "site.yaml").protocol.variant
+    assert "site.yaml:22: variant: no packaged protocol 'nothing'" in refusal(MINIMAL + "variant: nothing\n")
+
+
+@pytest.mark.parametrize("name", [name for name in protocols.packaged() if protocols.load(name).protocol.variant])
+def test_a_variant_differs_in_the_problem_and_not_in_the_case(name: str) -> None:
+    """Prescription, beams, structures and goals are those of the protocol it stands in for."""
+    original = protocols.load(name).protocol
+    assert original.variant is not None
+    variant = protocols.load(original.variant).protocol
+    for part in ("prescription", "normalise", "structures", "goals", "report"):
+        assert getattr(variant, part) == getattr(original, part), part
+    assert variant.plan.beams == original.plan.beams
+    assert variant.plan.problem == "quadratic-penalty"
+    assert any("variant" in note for note in variant.notes)

@@ -87,6 +87,8 @@ class Seen:
     """Objective -> its share of all losses, where losses are shown."""
     medians: Mapping[Key, float]
     """Of the knowledge table: structure and ``lambda``, ``V``, ``tau`` or ``ratio``."""
+    whole_weights: bool = False
+    """Weights of the parameters are to be whole numbers."""
 
     @property
     def tries(self) -> int:
@@ -134,6 +136,7 @@ def read(request: Request) -> Seen:
         drive_percent=float(drive[1]) if drive else None,
         shares_percent=dict(_shares(user)),
         medians=dict(_medians(user)),
+        whole_weights="Each λ is a whole number here." in system + user,
     )
 
 

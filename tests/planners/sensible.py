@@ -247,9 +247,11 @@ def _medians(seen: Seen) -> Mapping[Key, float]:
     """Every parameter at its median, the weights of the organs by the ratio to the target's."""
     known = {key: value for key, value in seen.medians.items() if key in seen.values}
     target = next(name for name, word in seen.values if word == "lambda" and (name, "ratio") not in seen.medians)
-    weight = known[target, "lambda"]
-    ratios = {(name, "lambda"): weight / ratio for (name, word), ratio in seen.medians.items() if word == "ratio"}
-    return {**known, **ratios}
+    medians = {name: ratio for (name, word), ratio in seen.medians.items() if word == "ratio"}
+    lightest = min(value for (_, word), value in seen.values.items() if word == "lambda")
+    weight = known.get((target, "lambda"), lightest * max(medians.values(), default=1.0))
+    ratios = {(name, "lambda"): weight / ratio for name, ratio in medians.items()}
+    return {**known, (target, "lambda"): weight, **ratios}
 
 
 # The answer
@@ -259,7 +261,7 @@ def _kept_to_the_rules(values: Mapping[Key, float], seen: Seen) -> Mapping[Key, 
     """Inside the ranges of the best attempt's own step, and within every relation."""
     is_whole = seen.form == "objectives"
     kept = {
-        key: inside(value, seen.allowed[key], is_whole=is_whole)
+        key: inside(value, seen.allowed[key], is_whole=is_whole or (seen.whole_weights and key[1] == "lambda"))
         if key in seen.allowed and value != seen.values[key]
         else seen.values[key]
         for key, value in values.items()
