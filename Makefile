@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .tools/bin
+MONO := mono-mcs mono-runtime libmono-2.0-1 mono-devel xvfb xdotool libgdiplus imagemagick
 
-.PHONY: help demo test test-all check types lint imports proto-check proto fix bench accuracy planners clean
+.PHONY: help demo test test-all check types lint imports proto-check proto fix bench accuracy planners esapi eclipse clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -11,10 +12,10 @@ help:  ## show this list
 demo: .venv/.installed  ## set up, plan the built-in brain SRS case over gRPC, name the report
 	$(BIN)/beamwright plan brain-srs --planner rules
 
-test: check  ## lint, types, import contracts, proto check, fast tests
+test: check esapi  ## lint, types, import contracts, proto check, fast tests
 	$(BIN)/pytest -m "not slow"
 
-test-all: .venv/.dev  ## every test that `make test` leaves out
+test-all: .venv/.dev esapi  ## every test that `make test` leaves out
 	$(BIN)/pytest -m slow
 
 check: lint types imports proto-check
@@ -47,6 +48,22 @@ accuracy: .venv/.dev  ## doses and DVHs against other engines' and known ones; w
 
 planners: .venv/.dev  ## every planner against scripted models, faults, equal budgets, traces; writes build/*.json
 	$(BIN)/python -m tests.planners
+
+esapi: .venv/.dev  ## compile the emulated Eclipse and the plug-in; installs Mono as root on Debian, else says what is left out
+	@if ! command -v mcs >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Mono is missing, and the emulated Eclipse needs it. Installing: $(MONO)"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(MONO) >/dev/null || true; \
+	fi
+	@if command -v mcs >/dev/null; then \
+		PYTHON=$(BIN)/python sh esapi_scripts/build.sh; \
+	else \
+		printf '\n%s\n%s\n%s\n\n' '!!! Mono is not installed: everything of Eclipse is SKIPPED, built and tested. To have it, as root:' \
+			'!!!   apt-get install -y --no-install-recommends $(MONO)' '!!! In CI this is an error.'; \
+		[ -z "$$CI" ]; \
+	fi
+
+eclipse: esapi  ## the adapter against the emulated Eclipse: gRPC under load, overhead, a session with its window; writes build/eclipse-*
+	$(BIN)/python -m tests.eclipse
 
 clean:  ## remove what the targets above made
 	rm -rf .venv .tools .peers build runs .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,4 +1,4 @@
-"""The commands around the simulated TPS: `serve`, `import`, `export`, `patients`, `cases`, `proto`.
+"""The commands around the simulated TPS: `serve`, `import`, `export`, `patients`, `cases`, `proto`; and `eclipse`.
 
 The place where backend and server come together, and the part of the command `beamwright` that needs no agent. Heavy
 imports live inside the commands, so that asking for help stays quick.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 import typer
 
@@ -28,6 +28,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+eclipse_app = typer.Typer(
+    help="Plan in Eclipse: a server in front of it, and a look at what an installation offers.", no_args_is_help=True
+)
+app.add_typer(eclipse_app, name="eclipse")
+
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")]
+LogLevel = Annotated[
+    Literal["debug", "info", "warning", "error"], typer.Option(help="The least serious messages shown.")
+]
+Config = Annotated[
+    Path,
+    typer.Option(
+        help="The clinic's configuration, an ini file (see esapi_scripts/README.md).", exists=True, dir_okay=False
+    ),
+]
+Patients = Annotated[
+    list[str] | None,
+    typer.Option("--patient", metavar="ID", help="Offer this patient only, by Eclipse's id; may be given again."),
+]
 Series = Annotated[
     str | None,
     typer.Option("--series", metavar="UID", help="Which CT series to take, where a DICOM folder holds several."),
@@ -40,6 +59,11 @@ DataDir = Annotated[
         file_okay=False,
     ),
 ]
+
+
+class _Named(TypedDict):
+    patient: str | None
+    seed: int | None
 
 
 @app.command()
@@ -56,7 +80,7 @@ def serve(
     keep_nothing: Annotated[
         bool, typer.Option("--keep-nothing", help="Forget patients and plans when the server stops.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")] = 0,
+    port: Port = 0,
     writable: Annotated[
         bool,
         typer.Option(
@@ -76,9 +100,7 @@ def serve(
             "stdin closes.",
         ),
     ] = False,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(help="The least serious messages shown.")
-    ] = "info",
+    log_level: LogLevel = "info",
 ) -> None:
     """Run the simulated TPS, so that planning programs on this machine can talk to it.
 
@@ -102,7 +124,7 @@ def serve(
         simulator = Simulator(folder)
         patient = _taken_in(simulator, case, seed, series) if case is not None else None
         if announce:
-            ready = partial(serving.announce, patient=patient)
+            ready = partial(serving.announce, **_named(patient))
         else:
             path = token_file or folder / "token"
             ready = partial(_tell, path, stack.enter_context(serving.token_file(path)))
@@ -201,6 +223,89 @@ def proto(
     typer.secho(INTENDED_USE, dim=True)
 
 
+@eclipse_app.command("serve")
+def eclipse_serve(
+    config: Config,
+    patient: Patients = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port on this machine. Without it: the configuration's.")
+    ] = None,
+    writable: Annotated[
+        bool,
+        typer.Option(
+            "--writable", help="Let sessions make plans and change their own, also where the configuration does not."
+        ),
+    ] = False,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-dir",
+            help="Folder for the journal of operations and saves. Without it: the journal goes with the server.",
+            file_okay=False,
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the access token, readable by you only. Without it: in your data folder."),
+    ] = None,
+    announce: Annotated[
+        bool,
+        typer.Option(
+            "--announce",
+            help="For programs: print endpoint and token as one JSON line, write no token file, and stop when "
+            "stdin closes.",
+        ),
+    ] = False,
+    log_level: LogLevel = "info",
+) -> None:
+    """Run a server in front of Eclipse, which it starts by itself and without a window.
+
+    It opens one patient at a time, saves only what a session commits, and never approves a plan. Ctrl-C stops it:
+    everything uncommitted is lost. It listens on this machine only, and only to callers that know the token.
+    """
+    from bridge import logs
+
+    logs.configure(log_level)
+    with _refusals_shown(announced=announce):
+        from bridge.commands import eclipse, serving
+
+        site = eclipse.site_for(config, patient or [], writable=writable)
+        folder = data_dir or eclipse.data_folder()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = eclipse.patient_key(site, folder)
+        offered = eclipse.names_of(site, key)
+        with eclipse.stand_alone(site) as thread, ExitStack() as stack:
+            backend = eclipse.backend(thread, lambda: eclipse.host(site), site, key, folder)
+            if announce:
+                ready = partial(serving.announce, patient=offered[0][1] if len(offered) == 1 else None)
+            else:
+                path = token_file or folder / eclipse.TOKEN_FILE
+                ready = partial(_tell_eclipse, path, offered, stack.enter_context(serving.token_file(path)))
+            serving.run(
+                backend,
+                data_dir / eclipse.JOURNAL_FILE if data_dir is not None else None,
+                ready,
+                port=site.port if port is None else port,
+                read_only=not site.writable,
+                until_stdin_closes=announce,
+            )
+
+
+@eclipse_app.command("check")
+def eclipse_check(config: Config, patient: Patients = None, log_level: LogLevel = "warning") -> None:
+    """Look at an Eclipse installation: what it offers, and what is missing and how to mend it. Changes nothing."""
+    from bridge import logs
+
+    logs.configure(log_level)
+    with _refusals_shown():
+        from bridge.commands import eclipse, tables
+
+        found = eclipse.check(eclipse.site_for(config, patient or [], writable=False))
+        tables.show_checkup(found)
+    if any(line.remedy for line in found):
+        raise typer.Exit(1)
+
+
 def _taken_in(simulator: Simulator, case: str, seed: int | None, series: str | None) -> Patient:
     from bridge.commands import intake
 
@@ -209,11 +314,29 @@ def _taken_in(simulator: Simulator, case: str, seed: int | None, series: str | N
     return patient
 
 
+def _named(patient: Patient | None) -> _Named:
+    """What an announcement says of a patient; only built-in cases have a seed."""
+    if patient is None:
+        return {"patient": None, "seed": None}
+    seed = patient.provenance.get("seed")
+    return {"patient": f"patients/{patient.id}", "seed": int(seed) if seed is not None else None}
+
+
 def _tell(path: Path, write_token: Callable[[str], None], endpoint: str, token: str) -> None:
     write_token(token)
     typer.echo(
         f"The simulated TPS listens at {endpoint}; its access token is in {path}.\nCtrl-C stops it. {INTENDED_USE}"
     )
+
+
+def _tell_eclipse(
+    path: Path, offered: list[tuple[str, str]], write_token: Callable[[str], None], endpoint: str, token: str
+) -> None:
+    write_token(token)
+    typer.echo(f"Eclipse is served at {endpoint}; the access token is in {path}.")
+    for patient_id, name in offered:
+        typer.echo(f"Patient {patient_id!r} is {name} there.")
+    typer.echo(f"Ctrl-C stops it. {INTENDED_USE}")
 
 
 @contextmanager
@@ -235,6 +358,7 @@ def _data_folder(chosen: Path | None, keep_nothing: bool = False) -> Iterator[Pa
 def _refusals_shown(*, announced: bool = False) -> Iterator[None]:
     """What a person can mend is told in a sentence; anything else is a bug and keeps its traceback."""
     from bridge import launch
+    from bridge.backends.esapi.site import SiteRefused
     from bridge.commands import CommandRefused
     from bridge.data_folder import FolderInUse, NeedsPosix
     from bridge.errors import BridgeError
@@ -242,7 +366,7 @@ def _refusals_shown(*, announced: bool = False) -> Iterator[None]:
 
     try:
         yield
-    except (CommandRefused, TpsError, BridgeError, FolderInUse, NeedsPosix, FileExistsError) as refusal:
+    except (CommandRefused, SiteRefused, TpsError, BridgeError, FolderInUse, NeedsPosix, FileExistsError) as refusal:
         if announced:
             typer.echo(launch.refusal_line(str(refusal)))
         typer.secho(str(refusal), err=True, fg=typer.colors.RED)

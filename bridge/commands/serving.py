@@ -23,7 +23,6 @@ from bridge.backend import Backend
 from bridge.commands import CommandRefused
 from bridge.launch import Announcement
 from bridge.server import Server
-from sim_tps.patient import Patient
 
 
 class PortTaken(CommandRefused):
@@ -35,7 +34,7 @@ Ready = Callable[[str, str], None]
 
 
 def run(
-    backend: Backend, journal_path: Path, ready: Ready, *, port: int, read_only: bool, until_stdin_closes: bool
+    backend: Backend, journal_path: Path | None, ready: Ready, *, port: int, read_only: bool, until_stdin_closes: bool
 ) -> None:
     """Serve ``backend`` on the loopback until told to stop; closes it then.
 
@@ -44,15 +43,14 @@ def run(
     PortTaken
         Somebody else listens there.
     """
-    _require_free(port)
+    require_free(port)
     token = secrets.token_urlsafe(32)
     server = Server(backend, journal_path=journal_path, token=token, read_only=read_only, port=port)
 
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
+        _stop_on_signals(loop, stop)
         if until_stdin_closes:
             threading.Thread(target=_after_stdin, args=(loop, stop), daemon=True).start()
         await server.start()
@@ -65,11 +63,9 @@ def run(
     asyncio.run(serve())
 
 
-def announce(endpoint: str, token: str, patient: Patient | None) -> None:
+def announce(endpoint: str, token: str, patient: str | None = None, seed: int | None = None) -> None:
     """Tell the program that started this server where it is, in one line on stdout."""
-    name = f"patients/{patient.id}" if patient is not None else None
-    seed = patient.provenance.get("seed") if patient is not None else None  # only built-in cases have one
-    announcement = Announcement(endpoint, token, os.getpid(), name, int(seed) if seed is not None else None)
+    announcement = Announcement(endpoint, token, os.getpid(), patient, seed)
     sys.stdout.write(json.dumps(asdict(announcement)) + "\n")
     sys.stdout.flush()
 
@@ -90,7 +86,7 @@ def token_file(path: Path) -> Iterator[Callable[[str], None]]:
         path.unlink(missing_ok=True)
 
 
-def _require_free(port: int) -> None:
+def require_free(port: int) -> None:
     """gRPC would share the port with another server of the same user, and calls would go to either."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -98,6 +94,14 @@ def _require_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise PortTaken(f"cannot listen on port {port}: {error.strerror}. Use another --port, or none.") from error
+
+
+def _stop_on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(stop.set))
 
 
 def _after_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

@@ -16,6 +16,7 @@ from sim_tps.patient import Finding, Patient, Structure
 from sim_tps.tps import Tps
 
 if TYPE_CHECKING:
+    from bridge.backends.esapi.checkup import Line
     from sim_tps.exporters import Written
 
 
@@ -43,6 +44,18 @@ def show_patients(tps: Tps, folder: Path) -> None:
         patient = tps.patient(patient_id)
         plans = ", ".join(f"{p.settings.id} ({p.settings.label})" for p in tps.plans(patient_id))
         table.add_row(escape(patient.id), escape(patient.label), str(len(patient.structures)), escape(plans))
+    console.print(table)
+    _show_intended_use(console)
+
+
+def show_checkup(lines: Sequence[Line]) -> None:
+    """What an Eclipse installation offers, and the remedy for what it lacks."""
+    table = Table("", "What", "Found", title="Eclipse, as a script sees it")
+    for line in lines:
+        mark = "[red]![/red]" if line.remedy else "[green]✓[/green]"
+        remedy = f"\n[bold]{escape(line.remedy)}[/bold]" if line.remedy else ""
+        table.add_row(mark, escape(line.topic), escape(line.found) + remedy)
+    console = Console()
     console.print(table)
     _show_intended_use(console)
 

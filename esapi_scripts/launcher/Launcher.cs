@@ -1,4 +1,5 @@
 using System;
+using System.IO;
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using VMS.TPS.Common.Model.API;
@@ -17,6 +18,7 @@ namespace Beamwright
     /// </summary>
     public static class Launcher
     {
+        private const string Esapi = "VMS.TPS.Common.Model.API";
         private const string Module = "bridge.commands.in_eclipse";
 
         /// <summary>Serves until the line "close" is typed or Ctrl-C pressed; 0 if it ended as it should.</summary>
@@ -33,6 +35,7 @@ namespace Beamwright
             try
             {
                 Settings settings = Settings.Read();
+                Assembly esapi = Loaded(settings);
                 PythonHost.Start(settings);
                 using (var window = new ConsoleWindow(settings))
                 {
@@ -41,7 +44,7 @@ namespace Beamwright
                         pressed.Cancel = true;
                         window.Close();
                     };
-                    window.Show("result", Serve(settings, window));
+                    window.Show("result", Serve(settings, window, esapi));
                 }
                 return 0;
             }
@@ -56,29 +59,64 @@ namespace Beamwright
                 Console.Error.WriteLine(fault.Details);
                 return 2;
             }
+            catch (Exception error)
+            {
+                Console.Error.WriteLine("The server could not go on: " + error.Message);
+                return 1;
+            }
             finally
             {
                 PythonHost.End();
             }
         }
 
-        private static string Serve(Settings settings, ISessionWindow window)
+        private static string Serve(Settings settings, ISessionWindow window, Assembly esapi)
         {
-            using (Application application = Attached())
+            using (IDisposable application = Attached(esapi))
             {
                 return PythonHost.Call(Module, "serve_stand_alone", application, settings.IniPath, window);
             }
         }
 
-        private static Application Attached()
+        /// <summary>Varian's assembly: from the folder that is named, otherwise from where programs find theirs.</summary>
+        private static Assembly Loaded(Settings settings)
+        {
+            string told = settings.IniPath + ": [esapi] dll_folder = '" + settings.EsapiFolder + "': ";
+            string folder = Path.Combine(Path.GetDirectoryName(settings.IniPath), settings.EsapiFolder);
+            string file = Path.Combine(folder, Esapi + ".dll");
+            if (settings.EsapiFolder.Length > 0 && !File.Exists(file))
+            {
+                throw new Refusal(told + "there is no " + Esapi + ".dll. Expected Eclipse's folder esapi\\API.");
+            }
+            try
+            {
+                if (settings.EsapiFolder.Length == 0)
+                {
+                    return Assembly.Load(Esapi);
+                }
+                NeededAssemblies.FindEsapiIn(Path.GetFullPath(folder));
+                Assembly.LoadFrom(Path.Combine(Path.GetFullPath(folder), "VMS.TPS.Common.Model.Types.dll"));
+                return Assembly.LoadFrom(Path.GetFullPath(file));
+            }
+            catch (Exception error) when (error is IOException || error is BadImageFormatException)
+            {
+                throw new Refusal(told + "Varian's assemblies cannot be loaded: " + error.Message
+                    + " Name Eclipse's folder esapi\\API there.");
+            }
+        }
+
+        // through its name, since whoever starts a program may look for what it refers to before this has told where it is
+        private static IDisposable Attached(Assembly esapi)
         {
             try
             {
-                return Application.CreateApplication();
+                MethodInfo create = esapi.GetType(Esapi + ".Application", true).GetMethod("CreateApplication", Type.EmptyTypes);
+                return (IDisposable)create.Invoke(null, null);
             }
             catch (Exception error)
             {
-                throw new Refusal("Eclipse cannot be entered from here: " + error.Message + " Is this a computer with Eclipse, is the "
+                Exception cause = error is TargetInvocationException && error.InnerException != null ? error.InnerException : error;
+                throw new Refusal("Eclipse cannot be entered from here: " + cause.Message + " Is this a computer with Eclipse, is the "
                     + "script approved, and does no other program of yours use ESAPI?");
             }
         }

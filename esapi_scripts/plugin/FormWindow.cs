@@ -73,6 +73,7 @@ namespace Beamwright
             try
             {
                 Application.EnableVisualStyles();
+                Application.ThreadException += (sender, thrown) => Say("The window failed: " + thrown.Exception.Message);
                 form = new SessionForm(agent.IsNamed, () => agent.Runs);
                 form.AgentWanted += StartAgent;
                 form.EndWanted += () => closed = true;
@@ -90,15 +91,11 @@ namespace Beamwright
 
         private void StartAgent()
         {
-            try
+            Careful.Do(form.Say, "start the agent", () =>
             {
                 agent.Start(facts.ForAgent());
                 form.Say("The agent has started.");
-            }
-            catch (Refusal refusal)
-            {
-                form.Say(refusal.Message);
-            }
+            });
         }
 
         private void Later(Action change)

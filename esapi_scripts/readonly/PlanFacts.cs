@@ -1,6 +1,8 @@
 // Read-only script for Eclipse: writes what can be read of the open plan into a JSON file. Put this one file where your
 // scripts are and run it from Eclipse's Scripts dialog; it needs nothing else and changes nothing.
-// It writes ids, never names of people. For research. Not for clinical use without the site's own commissioning.
+// It writes the ids of course, plan, beams and structures, into which people put names at times: look before you pass it
+// on. The patient's id is left out unless WithPatientId, below, is made true.
+// For research. Not for clinical use without the site's own commissioning.
 using System;
 using System.Collections.Generic;
 using System.Globalization;
@@ -21,6 +23,7 @@ namespace VMS.TPS
         private const string IntendedUse = "For research. Not for clinical use without the site's own commissioning.";
         private const string PathVariable = "BEAMWRIGHT_FACTS_FILE";
         private const double BinGy = 0.1;
+        private static readonly bool WithPatientId = false;
 
         public void Execute(ScriptContext context)
         {
@@ -42,7 +45,8 @@ namespace VMS.TPS
             try
             {
                 File.WriteAllText(path, new Json().Text(Facts(context, plan)), new UTF8Encoding(false));
-                Tell("Written to " + path + ". It holds ids, doses and volumes, but no names.");
+                Tell("Written to " + path + ". It holds ids of course, plan, beams and structures, as people wrote them, "
+                    + (WithPatientId ? "and the patient's id." : "but not the patient's id."));
             }
             catch (Exception error)
             {
@@ -57,7 +61,7 @@ namespace VMS.TPS
                 { "format", "beamwright-plan-facts 1" },
                 { "intended_use", IntendedUse },
                 { "eclipse_version", context.VersionInfo },
-                { "patient_id", context.Patient.Id },
+                { "patient_id", WithPatientId ? context.Patient.Id : null },
                 { "course_id", plan.Course.Id },
                 { "plan_id", plan.Id },
                 { "approval", plan.ApprovalStatus.ToString() },
@@ -66,10 +70,31 @@ namespace VMS.TPS
                 { "prescription", Prescription(plan) },
                 { "normalization_percent_eclipse", plan.PlanNormalizationValue },
                 { "dose", Dose(plan) },
-                { "beams", plan.Beams.Select(Beam).ToArray() },
+                { "beams", Each(plan.Beams, beam => beam.Id, Beam) },
                 { "objectives", Objectives(plan) },
                 { "structures", Structures(plan) }
             };
+        }
+
+        // What cannot be read of one thing costs neither the others nor the file: it says "error" there.
+        private static object[] Each<T>(IEnumerable<T> things, Func<T, string> idOf, Func<T, Dictionary<string, object>> read)
+        {
+            return things.Select(thing => (object)ReadOrError(thing, idOf, read)).ToArray();
+        }
+
+        private static Dictionary<string, object> ReadOrError<T>(
+            T thing, Func<T, string> idOf, Func<T, Dictionary<string, object>> read)
+        {
+            string id = null;
+            try
+            {
+                id = idOf(thing);
+                return read(thing);
+            }
+            catch (Exception error)
+            {
+                return new Dictionary<string, object> { { "id", id }, { "error", error.Message } };
+            }
         }
 
         private static Dictionary<string, object> Prescription(PlanSetup plan)
@@ -108,26 +133,29 @@ namespace VMS.TPS
 
         private static Dictionary<string, object> Beam(Beam beam)
         {
-            ControlPoint first = beam.ControlPoints.First();
-            ControlPoint last = beam.ControlPoints.Last();
             VVector isocentre = beam.IsocenterPosition;
-            return new Dictionary<string, object>
+            var facts = new Dictionary<string, object>
             {
                 { "id", beam.Id },
                 { "number", beam.BeamNumber },
                 { "set_up_field", beam.IsSetupField },
                 { "machine_id", beam.TreatmentUnit == null ? null : beam.TreatmentUnit.Id },
                 { "energy", beam.EnergyModeDisplayName },
-                { "gantry_deg", first.GantryAngle },
-                { "gantry_stop_deg", last.GantryAngle },
                 { "gantry_direction", beam.GantryDirection.ToString() },
-                { "collimator_deg", first.CollimatorAngle },
-                { "couch_deg", first.PatientSupportAngle },
                 { "isocentre_dicom_mm", new object[] { isocentre.x, isocentre.y, isocentre.z } },
-                { "jaws_x1_y1_x2_y2_mm", Jaws(first.JawPositions) },
                 { "mu", beam.Meterset.Unit == DosimeterUnit.MU ? (object)beam.Meterset.Value : null },
                 { "control_points", beam.ControlPoints.Count }
             };
+            if (beam.ControlPoints.Count > 0)
+            {
+                ControlPoint first = beam.ControlPoints.First();
+                facts["gantry_deg"] = first.GantryAngle;
+                facts["gantry_stop_deg"] = beam.ControlPoints.Last().GantryAngle;
+                facts["collimator_deg"] = first.CollimatorAngle;
+                facts["couch_deg"] = first.PatientSupportAngle;
+                facts["jaws_x1_y1_x2_y2_mm"] = Jaws(first.JawPositions);
+            }
+            return facts;
         }
 
         private static object[] Jaws(VRect<double> jaws)
@@ -141,13 +169,13 @@ namespace VMS.TPS
             {
                 return new object[0];
             }
-            IEnumerable<object> objectives = plan.OptimizationSetup.Objectives.Select(Objective);
-            IEnumerable<object> normalTissue = plan.OptimizationSetup.Parameters
-                .OfType<OptimizationNormalTissueParameter>().Select(NormalTissue);
-            return objectives.Concat(normalTissue).ToArray();
+            return Each(plan.OptimizationSetup.Objectives, objective => objective.StructureId, Objective)
+                .Concat(Each(
+                    plan.OptimizationSetup.Parameters.OfType<OptimizationNormalTissueParameter>(), parameter => null, NormalTissue))
+                .ToArray();
         }
 
-        private static object Objective(OptimizationObjective objective)
+        private static Dictionary<string, object> Objective(OptimizationObjective objective)
         {
             var facts = new Dictionary<string, object>
             {
@@ -176,7 +204,7 @@ namespace VMS.TPS
             return facts;
         }
 
-        private static object NormalTissue(OptimizationNormalTissueParameter parameter)
+        private static Dictionary<string, object> NormalTissue(OptimizationNormalTissueParameter parameter)
         {
             return new Dictionary<string, object>
             {
@@ -194,10 +222,10 @@ namespace VMS.TPS
         {
             return plan.StructureSet == null
                 ? new object[0]
-                : plan.StructureSet.Structures.Select(structure => Structure(plan, structure)).ToArray();
+                : Each(plan.StructureSet.Structures, structure => structure.Id, structure => Structure(plan, structure));
         }
 
-        private static object Structure(PlanSetup plan, Structure structure)
+        private static Dictionary<string, object> Structure(PlanSetup plan, Structure structure)
         {
             var facts = new Dictionary<string, object>
             {
@@ -206,7 +234,7 @@ namespace VMS.TPS
                 { "empty", structure.IsEmpty },
                 { "volume_cc", structure.IsEmpty ? null : (object)structure.Volume }
             };
-            DVHData dvh = structure.IsEmpty || !HasDose(plan) ? null : Dvh(plan, structure);
+            DVHData dvh = structure.IsEmpty || !HasDose(plan) ? null : Dvh(plan, structure, facts);
             if (dvh != null)
             {
                 facts["coverage_as_eclipse_says"] = dvh.Coverage;
@@ -219,7 +247,7 @@ namespace VMS.TPS
             return facts;
         }
 
-        private static DVHData Dvh(PlanSetup plan, Structure structure)
+        private static DVHData Dvh(PlanSetup plan, Structure structure, Dictionary<string, object> facts)
         {
             bool inCGy = plan.TotalDose.Unit == DoseValue.DoseUnit.cGy;
             try
@@ -227,9 +255,10 @@ namespace VMS.TPS
                 return plan.GetDVHCumulativeData(
                     structure, DoseValuePresentation.Absolute, VolumePresentation.Relative, inCGy ? 100 * BinGy : BinGy);
             }
-            catch (Exception)
+            catch (Exception error)
             {
-                return null; // some structures have no DVH; the file then shows none for them
+                facts["error"] = "no DVH: " + error.Message;
+                return null;
             }
         }
 

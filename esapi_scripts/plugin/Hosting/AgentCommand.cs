@@ -18,6 +18,10 @@ namespace Beamwright
         public AgentCommand(string line)
         {
             words = Words(line);
+            if (words.Count > 0 && words[0].Length == 0)
+            {
+                throw new Refusal("[agent] command = '" + line + "' begins with an empty program; leave it empty for none.");
+            }
             foreach (string word in words)
             {
                 RefuseUnknownPlaces(word);

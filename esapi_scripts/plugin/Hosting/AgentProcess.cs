@@ -64,7 +64,11 @@ namespace Beamwright
         {
             if (Runs)
             {
-                new Thread(() => End(process, time)) { Name = "end of the agent" }.Start();
+                Process running = process;
+                new Thread(() => Careful.Do(say, "stop the agent", () => End(running, time)))
+                {
+                    Name = "end of the agent"
+                }.Start();
             }
         }
 
@@ -79,7 +83,7 @@ namespace Beamwright
                 running.Kill();
                 say("The agent did not end by itself and was stopped.");
             }
-            catch (InvalidOperationException)
+            catch (Exception error) when (error is InvalidOperationException || error is Win32Exception)
             {
                 // it ended in between
             }
@@ -100,7 +104,8 @@ namespace Beamwright
                 start.EnvironmentVariables["NO_COLOR"] = "1";
             }
             var made = new Process { StartInfo = start, EnableRaisingEvents = true };
-            made.Exited += (sender, nothing) => say("The agent has ended with status " + made.ExitCode + ".");
+            made.Exited += (sender, nothing) => Careful.Do(
+                say, "read how the agent ended", () => say("The agent has ended with status " + made.ExitCode + "."));
             try
             {
                 made.Start();
@@ -130,7 +135,8 @@ namespace Beamwright
             {
                 return Directory.CreateDirectory(settings.AgentFolder).FullName;
             }
-            catch (Exception error) when (error is IOException || error is UnauthorizedAccessException)
+            catch (Exception error) when (error is IOException || error is UnauthorizedAccessException
+                || error is ArgumentException || error is NotSupportedException)
             {
                 throw new Refusal(settings.IniPath + ": [agent] folder = '" + settings.AgentFolder + "' cannot be made: "
                     + error.Message);

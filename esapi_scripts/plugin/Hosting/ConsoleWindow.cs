@@ -92,7 +92,7 @@ namespace Beamwright
                 ConsoleWindow window = open;
                 if (window != null)
                 {
-                    window.Obey(line.Trim());
+                    Careful.Do(window.Say, "do that", () => window.Obey(line.Trim()));
                 }
             }
             ConsoleWindow last = open;
@@ -123,15 +123,11 @@ namespace Beamwright
 
         private void StartAgent()
         {
-            try
+            Careful.Do(Say, "start the agent", () =>
             {
                 agent.Start(facts.ForAgent());
                 Say("The agent has started.");
-            }
-            catch (Refusal refusal)
-            {
-                Say(refusal.Message);
-            }
+            });
         }
     }
 }

@@ -15,6 +15,7 @@ namespace Beamwright
             file.AllowOnly("agent", "command", "folder", "output");
             file.AllowOnly("window", "kind", "eclipse_stays_usable");
             IniPath = file.Path;
+            EsapiFolder = file.Value("esapi", "dll_folder");
             PythonDll = file.Required("python", "dll", "the full path of python3xx.dll");
             Venv = file.Required("python", "venv", "the folder of the virtual environment with beamwright in it");
             AgentCommand = file.Value("agent", "command");
@@ -25,6 +26,9 @@ namespace Beamwright
         }
 
         public string IniPath { get; }
+
+        /// <summary>Where Varian's assemblies are, for a process of our own; empty where they need not be looked for.</summary>
+        public string EsapiFolder { get; }
 
         public string PythonDll { get; }
 

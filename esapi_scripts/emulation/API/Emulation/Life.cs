@@ -21,6 +21,9 @@ namespace Beamwright.Emulation
         public readonly Settings Settings;
         public int ObjectivesAdded;
 
+        /// <summary>Calls of SaveModifications so far.</summary>
+        public int Saves;
+
         /// <summary>What was asked of the physics and cannot change: voxels and contours, by handle.</summary>
         public readonly Dictionary<string, object> Cache = new Dictionary<string, object>();
 

@@ -37,13 +37,31 @@ namespace Beamwright.Emulation
         public bool BufferIgnored { get; private set; }
         public bool Trace { get; private set; }
 
-        /// <summary>The API speaks Varian's IEC scale of angles and not IEC 61217.</summary>
-        public bool VarianAngles { get; private set; }
+        /// <summary>The scale of angles that the API speaks: IEC61217, VarianIEC or VarianStandard.</summary>
+        public string Angles { get; private set; }
 
         public bool StaleAfterClose { get; private set; }
 
         /// <summary>The structure set of an approved plan may be edited.</summary>
         public bool ApprovedSetOpen { get; private set; }
+
+        /// <summary>What was read before a save is dead after it, but for the patient itself.</summary>
+        public bool DeadAfterSave { get; private set; }
+
+        /// <summary>A dose that no longer fits its plan is still there, and only IsDoseValid tells.</summary>
+        public bool InvalidDoseKept { get; private set; }
+
+        /// <summary>DoseValuePresentation is written like any other member, and not a setting of the view.</summary>
+        public bool PresentationIsModification { get; private set; }
+
+        /// <summary>NumberOfIMRTOptimizerIterations counts on over continued optimizations.</summary>
+        public bool IterationsCumulative { get; private set; }
+
+        /// <summary>A Dose keeps the presentation that the plan had when it was read.</summary>
+        public bool DoseAsFetched { get; private set; }
+
+        /// <summary>GetOptimalFluence throws for a beam without fluence.</summary>
+        public bool NoFluenceThrows { get; private set; }
 
         private string _noModifications = "ApplicationException";
         private string _wrongThread = "ApplicationException";
@@ -52,6 +70,7 @@ namespace Beamwright.Emulation
         {
             CopyObjectives = true;
             CopyDose = true;
+            Angles = Emulation.Angles.Iec61217;
             MarginLimitMm = 50;
             Trace = true;
         }
@@ -91,9 +110,15 @@ namespace Beamwright.Emulation
                 case "voxel_offset": VoxelOffset = Json.Number(value); break;
                 case "buffer": BufferIgnored = Choice.Of(key, value, "throws", "ignores") == "ignores"; break;
                 case "trace": Trace = (bool)value; break;
-                case "angles": VarianAngles = Choice.Of(key, value, "IEC61217", "VarianIEC") == "VarianIEC"; break;
+                case "angles": Angles = Choice.Of(key, value, Emulation.Angles.Scales); break;
                 case "after_close": StaleAfterClose = Choice.Of(key, value, "throws", "stale") == "stale"; break;
                 case "approved_set": ApprovedSetOpen = Choice.Of(key, value, "locked", "open") == "open"; break;
+                case "after_save": DeadAfterSave = Choice.Of(key, value, "live", "dead") == "dead"; break;
+                case "invalid_dose": InvalidDoseKept = Choice.Of(key, value, "null", "kept") == "kept"; break;
+                case "presentation": PresentationIsModification = Choice.Of(key, value, "view", "modification") == "modification"; break;
+                case "iterations": IterationsCumulative = Choice.Of(key, value, "per_call", "cumulative") == "cumulative"; break;
+                case "dose_object": DoseAsFetched = Choice.Of(key, value, "live", "as_fetched") == "as_fetched"; break;
+                case "no_fluence": NoFluenceThrows = Choice.Of(key, value, "null", "throws") == "throws"; break;
                 default: throw new ArgumentException("\"" + key + "\" is not a switch.");
             }
         }

@@ -11,11 +11,13 @@ namespace VMS.TPS.Common.Model.API
     {
         internal readonly Life Life;
         internal readonly Record Record;
+        private readonly int _saves;
 
         internal ApiDataObject(Life life, Record record)
         {
             Life = life;
             Record = record;
+            _saves = life == null ? 0 : life.Saves;
         }
 
         public string Id
@@ -78,7 +80,7 @@ namespace VMS.TPS.Common.Model.API
         protected T Get<T>(string member, Func<T> read)
         {
             Life.Read(Full(member));
-            NotRemoved(member);
+            Alive(member);
             return read();
         }
 
@@ -86,7 +88,7 @@ namespace VMS.TPS.Common.Model.API
         protected T Call<T>(string member, Func<T> answer)
         {
             Life.Check(Full(member));
-            NotRemoved(member);
+            Alive(member);
             return answer();
         }
 
@@ -94,7 +96,7 @@ namespace VMS.TPS.Common.Model.API
         protected void Set(string member, Action write)
         {
             Life.CheckWriting(Full(member));
-            NotRemoved(member);
+            Alive(member);
             write();
             Life.Dirty = true;
         }
@@ -103,10 +105,16 @@ namespace VMS.TPS.Common.Model.API
         protected T Edit<T>(string member, Func<T> write)
         {
             Life.CheckWriting(Full(member));
-            NotRemoved(member);
+            Alive(member);
             T result = write();
             Life.Dirty = true;
             return result;
+        }
+
+        /// <summary>Whether a save ends it, where the switch says so; the patient itself it never ends.</summary>
+        internal virtual bool EndsWithASave
+        {
+            get { return Life.Record != null; }
         }
 
         private string Full(string member)
@@ -114,8 +122,14 @@ namespace VMS.TPS.Common.Model.API
             return GetType().Name + "." + member;
         }
 
-        private void NotRemoved(string member)
+        /// <summary>The record is there and, by switch, nothing has been saved since this was read.</summary>
+        internal void Alive(string member)
         {
+            if (Life.Settings.Switches.DeadAfterSave && EndsWithASave && _saves != Life.Saves)
+            {
+                throw new ObjectDisposedException(
+                    null, Full(member) + " was called on an object from before SaveModifications. Get a new one from the patient.");
+            }
             if (Record.Removed)
             {
                 throw new ObjectDisposedException(

@@ -102,6 +102,7 @@ namespace VMS.TPS.Common.Model.API
                 throw new ApplicationException("SaveModifications was called, but no patient is open.");
             }
             _patient.Save();
+            _patient.Saves++;
         }
 
         public void Dispose()

@@ -12,6 +12,11 @@ namespace VMS.TPS.Common.Model.API
         {
         }
 
+        internal override bool EndsWithASave
+        {
+            get { return false; }
+        }
+
         public IEnumerable<Course> Courses
         {
             get { return Get("Courses", () => Life.Record.Courses.Select(course => new Course(Life, course)).ToList()); }

@@ -21,6 +21,11 @@ namespace VMS.TPS.Common.Model.API
             get { return (BeamRecord)base.Record; }
         }
 
+        internal PlanSetup Owner
+        {
+            get { return _plan; }
+        }
+
         internal bool IsArc
         {
             get { return Record.Technique == "ARC"; }
@@ -145,7 +150,7 @@ namespace VMS.TPS.Common.Model.API
 #if ESAPI18
         public double CollimatorRotation
         {
-            get { return Get("CollimatorRotation", () => Angles.Shown(Life.Settings, Record.CollimatorDeg)); }
+            get { return Get("CollimatorRotation", () => Angles.Collimator(Life.Settings, Record.CollimatorDeg)); }
         }
 
         public bool IsIMRT
@@ -174,11 +179,11 @@ namespace VMS.TPS.Common.Model.API
         }
 
         /// <summary>
-        /// Null before an optimization. The physics keeps the values to itself: what comes is ones over the field's opening.
+        /// Null, or by switch an exception, before an optimization. The physics keeps the values to itself: what comes is ones over the field's opening.
         /// </summary>
         public Fluence GetOptimalFluence()
         {
-            return Call("GetOptimalFluence", () => _plan.Record.Fluence == null || Record.Setup ? null : Ones());
+            return Call("GetOptimalFluence", () => _plan.Record.Fluence == null || Record.Setup ? NoFluence() : Ones());
         }
 
         /// <summary>The control points that the API shows.</summary>
@@ -203,6 +208,15 @@ namespace VMS.TPS.Common.Model.API
                 return MLCPlanType.NotDefined;
             }
             return Record.ControlPoints > 2 || _plan.Record.Fluence != null ? MLCPlanType.DoseDynamic : MLCPlanType.Static;
+        }
+
+        private Fluence NoFluence()
+        {
+            if (Life.Settings.Switches.NoFluenceThrows)
+            {
+                throw new ApplicationException("Beam " + Record.Id + " has no optimal fluence.");
+            }
+            return null;
         }
 
         private Fluence Ones()

@@ -7,35 +7,51 @@ using VMS.TPS.Common.Model.Types;
 namespace VMS.TPS.Common.Model.API
 {
     /// <summary>A copy of what can be edited about a beam; Beam.ApplyParameters writes it.</summary>
-    public class BeamParameters
+    public class BeamParameters : GuardedPart
     {
         private const int LeafPairs = 60;
 
         internal readonly BeamRecord Source;
         private readonly List<ControlPointParameters> _controlPoints;
+        private readonly GantryDirection _gantryDirection;
+        private VVector _isocenter;
+        private double _weightFactor;
 
-        internal BeamParameters(Beam beam)
+        internal BeamParameters(Beam beam) : base(beam.Owner)
         {
             Source = beam.Record;
-            Isocenter = Vectors.From(Source.Isocentre);
-            WeightFactor = Source.Weight;
-            GantryDirection = beam.IsArc ? Arcs.Direction(Source) : GantryDirection.None;
+            _isocenter = Vectors.From(Source.Isocentre);
+            _weightFactor = Source.Weight;
+            _gantryDirection = beam.IsArc ? Arcs.Direction(Source) : GantryDirection.None;
             int count = beam.ControlPointCount;
             _controlPoints = Enumerable.Range(0, count).Select(at => new ControlPointParameters(beam, at, (double)at / (count - 1))).ToList();
         }
 
         public IEnumerable<ControlPointParameters> ControlPoints
         {
-            get { return _controlPoints; }
+            get { return Call("ControlPoints", () => _controlPoints); }
         }
 
-        public GantryDirection GantryDirection { get; private set; }
-        public VVector Isocenter { get; set; }
-        public double WeightFactor { get; set; }
+        public GantryDirection GantryDirection
+        {
+            get { return Call("GantryDirection", () => _gantryDirection); }
+        }
+
+        public VVector Isocenter
+        {
+            get { return Call("Isocenter", () => _isocenter); }
+            set { Call("Isocenter", () => _isocenter = value); }
+        }
+
+        public double WeightFactor
+        {
+            get { return Call("WeightFactor", () => _weightFactor); }
+            set { Call("WeightFactor", () => _weightFactor = value); }
+        }
 
         public void SetAllLeafPositions(float[,] leafPositions)
         {
-            foreach (ControlPointParameters point in _controlPoints)
+            foreach (ControlPointParameters point in ControlPoints)
             {
                 point.LeafPositions = leafPositions;
             }
@@ -43,7 +59,7 @@ namespace VMS.TPS.Common.Model.API
 
         public void SetJawPositions(VRect<double> positions)
         {
-            foreach (ControlPointParameters point in _controlPoints)
+            foreach (ControlPointParameters point in ControlPoints)
             {
                 point.JawPositions = positions;
             }
@@ -109,42 +125,71 @@ namespace VMS.TPS.Common.Model.API
     }
 
     /// <summary>A copy of what can be edited about a control point. The physics takes the first one's jaws, and no leaves.</summary>
-    public class ControlPointParameters
+    public class ControlPointParameters : GuardedPart
     {
+        private readonly double _collimatorDeg;
+        private readonly double _couchDeg;
+        private readonly double _gantryDeg;
+        private readonly int _index;
+        private readonly double _share;
+        private VRect<double> _jaws;
         private float[,] _leafPositions;
 
-        internal ControlPointParameters(Beam beam, int index, double share)
+        internal ControlPointParameters(Beam beam, int index, double share) : base(beam.Owner)
         {
-            Index = index;
-            CollimatorAngle = Angles.Shown(beam.Life.Settings, beam.Record.CollimatorDeg);
-            PatientSupportAngle = Angles.Shown(beam.Life.Settings, beam.Record.CouchDeg);
-            GantryAngle = Angles.Shown(beam.Life.Settings, beam.IsArc ? Arcs.At(beam.Record, share) : beam.Record.GantryDeg);
-            MetersetWeight = share;
-            JawPositions = BeamParameters.Rectangle(beam.Record.Jaws);
+            _index = index;
+            _collimatorDeg = Angles.Collimator(beam.Life.Settings, beam.Record.CollimatorDeg);
+            _couchDeg = Angles.Couch(beam.Life.Settings, beam.Record.CouchDeg);
+            _gantryDeg = Angles.Gantry(beam.Life.Settings, beam.IsArc ? Arcs.At(beam.Record, share) : beam.Record.GantryDeg);
+            _share = share;
+            _jaws = BeamParameters.Rectangle(beam.Record.Jaws);
             _leafPositions = BeamParameters.OpenLeaves(beam.Record);
         }
 
         internal bool LeavesSet { get; private set; }
 
-        public double CollimatorAngle { get; private set; }
-        public double GantryAngle { get; private set; }
-        public int Index { get; private set; }
-        public VRect<double> JawPositions { get; set; }
-        public double MetersetWeight { get; private set; }
-        public double PatientSupportAngle { get; private set; }
+        public double CollimatorAngle
+        {
+            get { return Call("CollimatorAngle", () => _collimatorDeg); }
+        }
+
+        public double GantryAngle
+        {
+            get { return Call("GantryAngle", () => _gantryDeg); }
+        }
+
+        public int Index
+        {
+            get { return Call("Index", () => _index); }
+        }
+
+        public VRect<double> JawPositions
+        {
+            get { return Call("JawPositions", () => _jaws); }
+            set { Call("JawPositions", () => _jaws = value); }
+        }
+
+        public double MetersetWeight
+        {
+            get { return Call("MetersetWeight", () => _share); }
+        }
+
+        public double PatientSupportAngle
+        {
+            get { return Call("PatientSupportAngle", () => _couchDeg); }
+        }
 
         public float[,] LeafPositions
         {
-            get
-            {
-                return _leafPositions;
-            }
-            set
-            {
-                BeamParameters.CheckLeaves(value);
-                _leafPositions = (float[,])value.Clone();
-                LeavesSet = true;
-            }
+            get { return Call("LeafPositions", () => _leafPositions); }
+            set { Call("LeafPositions", () => Move(value)); }
+        }
+
+        private bool Move(float[,] leafPositions)
+        {
+            BeamParameters.CheckLeaves(leafPositions);
+            _leafPositions = (float[,])leafPositions.Clone();
+            return LeavesSet = true;
         }
     }
 }

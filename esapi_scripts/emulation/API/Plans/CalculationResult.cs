@@ -1,13 +1,20 @@
+using Beamwright.Emulation;
+
 namespace VMS.TPS.Common.Model.API
 {
     /// <summary>Whether a calculation succeeded. Why it did not is in Beam.CalculationLogs.</summary>
-    public class CalculationResult
+    public class CalculationResult : GuardedPart
     {
-        internal CalculationResult(bool success)
+        private readonly bool _success;
+
+        internal CalculationResult(PlanSetup plan, bool success) : base(plan)
         {
-            Success = success;
+            _success = success;
         }
 
-        public bool Success { get; private set; }
+        public bool Success
+        {
+            get { return Call("Success", () => _success); }
+        }
     }
 }

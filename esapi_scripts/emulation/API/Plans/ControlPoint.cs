@@ -74,12 +74,12 @@ namespace VMS.TPS.Common.Model.API
 
         public double CollimatorAngle
         {
-            get { return Get("CollimatorAngle", () => Angles.Shown(Life.Settings, _beam.Record.CollimatorDeg)); }
+            get { return Get("CollimatorAngle", () => Angles.Collimator(Life.Settings, _beam.Record.CollimatorDeg)); }
         }
 
         public double GantryAngle
         {
-            get { return Get("GantryAngle", () => Angles.Shown(Life.Settings, _beam.IsArc ? Arcs.At(_beam.Record, Share) : _beam.Record.GantryDeg)); }
+            get { return Get("GantryAngle", () => Angles.Gantry(Life.Settings, _beam.IsArc ? Arcs.At(_beam.Record, Share) : _beam.Record.GantryDeg)); }
         }
 
         public int Index
@@ -106,7 +106,7 @@ namespace VMS.TPS.Common.Model.API
 
         public double PatientSupportAngle
         {
-            get { return Get("PatientSupportAngle", () => Angles.Shown(Life.Settings, _beam.Record.CouchDeg)); }
+            get { return Get("PatientSupportAngle", () => Angles.Couch(Life.Settings, _beam.Record.CouchDeg)); }
         }
 
         public double TableTopLateralPosition

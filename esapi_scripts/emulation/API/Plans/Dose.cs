@@ -10,10 +10,12 @@ namespace VMS.TPS.Common.Model.API
     public class Dose : ApiDataObject
     {
         private readonly PlanSetup _plan;
+        private readonly DoseValuePresentation _fetchedIn;
 
         internal Dose(PlanSetup plan) : base(plan.Life, DoseRecord.Of(plan.Life, plan.Record.Dose))
         {
             _plan = plan;
+            _fetchedIn = plan.Presentation;
         }
 
         private DoseRecord Stored
@@ -138,7 +140,7 @@ namespace VMS.TPS.Common.Model.API
 
         private DoseValue Shown(double rawGy)
         {
-            return _plan.Presented(rawGy * _plan.Scale, _plan.Presentation);
+            return _plan.Presented(rawGy * _plan.Scale, Life.Settings.Switches.DoseAsFetched ? _fetchedIn : _plan.Presentation);
         }
 
         private DoseValue[] AtPoints(VVector[] points)

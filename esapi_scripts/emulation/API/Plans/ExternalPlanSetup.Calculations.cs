@@ -55,7 +55,7 @@ namespace VMS.TPS.Common.Model.API
 
         public CalculationResult CalculateLeafMotions()
         {
-            return Alter("CalculateLeafMotions", () => new CalculationResult(MoveLeaves()));
+            return Alter("CalculateLeafMotions", () => new CalculationResult(this, MoveLeaves()));
         }
 
         public CalculationResult CalculateLeafMotions(LMCVOptions options)
@@ -75,12 +75,12 @@ namespace VMS.TPS.Common.Model.API
 
         public CalculationResult CalculateDose()
         {
-            return Alter("CalculateDose", () => new CalculationResult(DoseFound()));
+            return Alter("CalculateDose", () => new CalculationResult(this, DoseFound()));
         }
 
         public CalculationResult CalculateLeafMotionsAndDose()
         {
-            return Alter("CalculateLeafMotionsAndDose", () => new CalculationResult(MoveLeaves() && DoseFound()));
+            return Alter("CalculateLeafMotionsAndDose", () => new CalculationResult(this, MoveLeaves() && DoseFound()));
         }
 
         // how --------------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ namespace VMS.TPS.Common.Model.API
             if (obstacle != null)
             {
                 calculation.Fail(PlanCalculation.Optimization, obstacle);
-                return new OptimizerResult(false, 0, 0, new OptimizerObjectiveValue[0]);
+                return new OptimizerResult(this, false, 0, 0, new OptimizerObjectiveValue[0]);
             }
             Stopwatch since = Stopwatch.StartNew();
             IDictionary<string, object> answer = calculation.Ask("optimise", PlanCalculation.Optimization, new Dictionary<string, object>
@@ -130,10 +130,10 @@ namespace VMS.TPS.Common.Model.API
                 { "warm", start.Continues }, { "iterations", start.Iterations },
             });
             calculation.Linger(since, Life.Settings.OptimiseSeconds);
-            return answer == null ? new OptimizerResult(false, 0, 0, new OptimizerObjectiveValue[0]) : Taken(answer, calculation.Beams);
+            return answer == null ? new OptimizerResult(this, false, 0, 0, new OptimizerObjectiveValue[0]) : Taken(answer, start, calculation.Beams);
         }
 
-        private OptimizerResult Taken(IDictionary<string, object> answer, List<BeamRecord> beams)
+        private OptimizerResult Taken(IDictionary<string, object> answer, Start start, List<BeamRecord> beams)
         {
             DropLeafMotions();
             Record.Fluence = answer.Text("fluence");
@@ -146,8 +146,16 @@ namespace VMS.TPS.Common.Model.API
                 TakeDose(answer, "intermediate");
             }
             IEnumerable<OptimizerObjectiveValue> values = Json.Object(answer["structures"])
-                .Select(entry => new OptimizerObjectiveValue(StructureNamed(entry.Key), Json.Number(entry.Value)));
-            return new OptimizerResult(true, answer.Number("total"), answer.Whole("iterations"), values);
+                .Select(entry => new OptimizerObjectiveValue(this, StructureNamed(entry.Key), Json.Number(entry.Value)));
+            return new OptimizerResult(this, true, answer.Number("total"), Counted(answer.Whole("iterations"), start), values);
+        }
+
+        /// <summary>Those of this call or, by switch, all since an optimization began from nothing.</summary>
+        private int Counted(int iterations, Start start)
+        {
+            PlanView view = PlanView.Of(Record);
+            view.Iterations = start.Continues ? view.Iterations + iterations : iterations;
+            return Life.Settings.Switches.IterationsCumulative ? view.Iterations : iterations;
         }
 
         private bool MoveLeaves()

@@ -165,9 +165,9 @@ namespace VMS.TPS.Common.Model.API
                 Energy = on.EnergyModeId,
                 DoseRate = on.DoseRate,
                 Technique = technique,
-                GantryDeg = Angles.Iec(site, gantry, "gantryAngle"),
-                CollimatorDeg = Angles.Iec(site, collimator, "collimatorAngle"),
-                CouchDeg = Angles.Iec(site, couch, "patientSupportAngle"),
+                GantryDeg = Angles.Gantry(site, Amounts.Within(gantry, 0, 360, "gantryAngle")),
+                CollimatorDeg = Angles.Collimator(site, Amounts.Within(collimator, 0, 360, "collimatorAngle")),
+                CouchDeg = Angles.Couch(site, Amounts.Within(couch, 0, 360, "patientSupportAngle")),
                 Isocentre = Vectors.To(isocentre).Select(mm => Amounts.Within(mm, -10000, 10000, "isocenter")).ToArray(),
                 Jaws = BeamParameters.Jaws(jaws),
                 ControlPoints = 2,
@@ -192,7 +192,7 @@ namespace VMS.TPS.Common.Model.API
             {
                 throw new ArgumentException("An arc turns clockwise or counter-clockwise.", "gantryDirection");
             }
-            beam.GantryStopDeg = Angles.Iec(Life.Settings, gantryStop, "gantryStop");
+            beam.GantryStopDeg = Angles.Gantry(Life.Settings, Amounts.Within(gantryStop, 0, 360, "gantryStop"));
             Arcs.Turn(beam, direction);
             return beam;
         }

@@ -28,21 +28,21 @@ namespace Beamwright.Emulation
         internal T Get<T>(string member, Func<T> read)
         {
             Life.Read(Full(member));
-            NotRemoved(member);
+            Alive(member);
             return read();
         }
 
         internal T Call<T>(string member, Func<T> answer)
         {
             Life.Check(Full(member));
-            NotRemoved(member);
+            Alive(member);
             return answer();
         }
 
         internal T Edit<T>(string member, Func<T> write)
         {
             Life.CheckWriting(Full(member));
-            NotRemoved(member);
+            Alive(member);
             Owner.RequireEditable(Full(member));
             T result = write();
             Life.Dirty = true;
@@ -63,8 +63,9 @@ namespace Beamwright.Emulation
             return GetType().Name + "." + member;
         }
 
-        private void NotRemoved(string member)
+        private void Alive(string member)
         {
+            Owner.Alive(member);
             if (new[] { Kept, Owner.Record }.Any(record => record.Removed))
             {
                 throw new ObjectDisposedException(Full(member), Full(member) + " was called on what has been removed from plan " + Owner.Record.Id + ".");

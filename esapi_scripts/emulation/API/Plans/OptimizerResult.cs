@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using System.Linq;
+using Beamwright.Emulation;
 using VMS.TPS.Common.Model.Types;
 
 namespace VMS.TPS.Common.Model.API
@@ -7,47 +8,83 @@ namespace VMS.TPS.Common.Model.API
     /// <summary>What an optimization came to.</summary>
     public class OptimizerResult : CalculationResult
     {
-        internal OptimizerResult(bool success, double total, int iterations, IEnumerable<OptimizerObjectiveValue> values) : base(success)
+        private readonly double _total;
+        private readonly int _iterations;
+        private readonly List<OptimizerObjectiveValue> _values;
+
+        internal OptimizerResult(PlanSetup plan, bool success, double total, int iterations, IEnumerable<OptimizerObjectiveValue> values)
+            : base(plan, success)
         {
-            TotalObjectiveFunctionValue = total;
-            NumberOfIMRTOptimizerIterations = iterations;
-            StructureObjectiveValues = values.ToList();
+            _total = total;
+            _iterations = iterations;
+            _values = values.ToList();
         }
 
-        public double TotalObjectiveFunctionValue { get; private set; }
-        public int NumberOfIMRTOptimizerIterations { get; private set; }
-        public IEnumerable<OptimizerObjectiveValue> StructureObjectiveValues { get; private set; }
+        public double TotalObjectiveFunctionValue
+        {
+            get { return Call("TotalObjectiveFunctionValue", () => _total); }
+        }
+
+        public int NumberOfIMRTOptimizerIterations
+        {
+            get { return Call("NumberOfIMRTOptimizerIterations", () => _iterations); }
+        }
+
+        public IEnumerable<OptimizerObjectiveValue> StructureObjectiveValues
+        {
+            get { return Call("StructureObjectiveValues", () => _values); }
+        }
 
         /// <summary>Empty: the physics tells the dose only in the plan.</summary>
         public IEnumerable<OptimizerDVH> StructureDVHs
         {
-            get { return Enumerable.Empty<OptimizerDVH>(); }
+            get { return Call("StructureDVHs", () => Enumerable.Empty<OptimizerDVH>()); }
         }
     }
 
     /// <summary>What the objectives of one structure come to.</summary>
-    public class OptimizerObjectiveValue
+    public class OptimizerObjectiveValue : GuardedPart
     {
-        internal OptimizerObjectiveValue(Structure structure, double value)
+        private readonly Structure _structure;
+        private readonly double _value;
+
+        internal OptimizerObjectiveValue(PlanSetup plan, Structure structure, double value) : base(plan)
         {
-            Structure = structure;
-            Value = value;
+            _structure = structure;
+            _value = value;
         }
 
-        public Structure Structure { get; private set; }
-        public double Value { get; private set; }
+        public Structure Structure
+        {
+            get { return Call("Structure", () => _structure); }
+        }
+
+        public double Value
+        {
+            get { return Call("Value", () => _value); }
+        }
     }
 
     /// <summary>The histogram of one structure within the optimizer.</summary>
-    public class OptimizerDVH
+    public class OptimizerDVH : GuardedPart
     {
-        internal OptimizerDVH(Structure structure, DVHPoint[] curveData)
+        private readonly Structure _structure;
+        private readonly DVHPoint[] _curve;
+
+        internal OptimizerDVH(PlanSetup plan, Structure structure, DVHPoint[] curve) : base(plan)
         {
-            Structure = structure;
-            CurveData = curveData;
+            _structure = structure;
+            _curve = curve;
         }
 
-        public Structure Structure { get; private set; }
-        public DVHPoint[] CurveData { get; private set; }
+        public Structure Structure
+        {
+            get { return Call("Structure", () => _structure); }
+        }
+
+        public DVHPoint[] CurveData
+        {
+            get { return Call("CurveData", () => _curve); }
+        }
     }
 }

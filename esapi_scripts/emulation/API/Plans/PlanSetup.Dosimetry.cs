@@ -10,7 +10,7 @@ namespace VMS.TPS.Common.Model.API
     {
         public override PlanningItemDose Dose
         {
-            get { return Get("Dose", () => HasDose ? new PlanningItemDose(this) : null); }
+            get { return Get("Dose", () => ShowsDose ? new PlanningItemDose(this) : null); }
         }
 
         public bool IsDoseValid
@@ -18,11 +18,11 @@ namespace VMS.TPS.Common.Model.API
             get { return Get("IsDoseValid", () => HasDose); }
         }
 
-        /// <summary>A setting of the view: changes nothing in the plan, needs no BeginModifications (?).</summary>
+        /// <summary>A setting of the view, which needs no BeginModifications, or by switch a change of the plan like any other (?).</summary>
         public override DoseValuePresentation DoseValuePresentation
         {
             get { return Get("DoseValuePresentation", () => PlanView.Of(Record).Presentation); }
-            set { Call("DoseValuePresentation", () => PlanView.Of(Record).Presentation = value); }
+            set { Show(value); }
         }
 
         /// <summary>Percent; 100 is none. Which way it scales the dose is a switch.</summary>
@@ -105,6 +105,12 @@ namespace VMS.TPS.Common.Model.API
             get { return Record.DoseValid && Record.Dose != null; }
         }
 
+        /// <summary>A valid dose or, by switch, one that no longer fits the plan.</summary>
+        private bool ShowsDose
+        {
+            get { return HasDose || (Record.Dose != null && Life.Settings.Switches.InvalidDoseKept); }
+        }
+
         /// <summary>What a raw dose is multiplied with.</summary>
         internal double Scale
         {
@@ -140,12 +146,15 @@ namespace VMS.TPS.Common.Model.API
             return Record.TotalDoseGy.Value / Record.TreatmentRatio / 100.0;
         }
 
-        /// <summary>The dose is gone; leaf motions and fluence stay.</summary>
+        /// <summary>The dose is gone or, by switch, there and no longer valid; leaf motions and fluence stay.</summary>
         internal void DropDose()
         {
-            Record.Dose = null;
             Record.DoseValid = false;
-            Record.DoseKind = "";
+            if (!Life.Settings.Switches.InvalidDoseKept)
+            {
+                Record.Dose = null;
+                Record.DoseKind = "";
+            }
         }
 
         /// <summary>Leaf motions, and the dose that they give, are gone; the fluence stays.</summary>
@@ -173,9 +182,19 @@ namespace VMS.TPS.Common.Model.API
                 : DoseUnits.Gy(Life.Settings, dose, parameter);
         }
 
+        private void Show(DoseValuePresentation presentation)
+        {
+            if (Life.Settings.Switches.PresentationIsModification)
+            {
+                Change("DoseValuePresentation", () => PlanView.Of(Record).Presentation = presentation);
+                return;
+            }
+            Call("DoseValuePresentation", () => PlanView.Of(Record).Presentation = presentation);
+        }
+
         private bool IsMissing(StructureRecord drawn, string member)
         {
-            string missing = !HasDose
+            string missing = !ShowsDose
                 ? "plan " + Record.Id + " has no valid dose"
                 : drawn.Segment == null || drawn.VolumeCc <= 0 ? "structure " + drawn.Id + " is empty" : null;
             if (missing != null && Life.Settings.Switches.MissingDvhThrows)

@@ -12,6 +12,9 @@ namespace Beamwright.Emulation
         /// <summary>Relative at first: who wants Gy has to say so.</summary>
         public DoseValuePresentation Presentation = DoseValuePresentation.Relative;
 
+        /// <summary>Iterations since an optimization began from nothing.</summary>
+        public int Iterations;
+
 #if ESAPI18
         public PlanningItem BaseDose;
 
