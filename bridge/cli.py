@@ -358,7 +358,7 @@ def _data_folder(chosen: Path | None, keep_nothing: bool = False) -> Iterator[Pa
 def _refusals_shown(*, announced: bool = False) -> Iterator[None]:
     """What a person can mend is told in a sentence; anything else is a bug and keeps its traceback."""
     from bridge import launch
-    from bridge.backends.esapi.site import SiteRefused
+    from bridge.backends.esapi.reach.site import SiteRefused
     from bridge.commands import CommandRefused
     from bridge.data_folder import FolderInUse, NeedsPosix
     from bridge.errors import BridgeError

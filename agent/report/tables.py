@@ -76,8 +76,8 @@ class ObjectiveRow:
     first: str
     """Function and priority of the first attempt, where they differ from those at the end."""
     value: str
-    share: float
-    """Percent of the total that this objective makes up, 0 where no value is known."""
+    share: float | None
+    """Percent of the total that this objective makes up; None where the TPS tells no value of it."""
     note: str
 
 
@@ -168,11 +168,17 @@ def objective_rows(attempt: Attempt, first: Attempt, names: Mapping[str, str]) -
                 priority=_priority(objective.spec),
                 first=_earlier(before.get(objective.name), objective.spec),
                 value="–" if objective.value is None else f"{objective.value:.3g}",
-                share=100.0 * (objective.value or 0.0) / total if total > 0 else 0.0,
+                share=_share(objective.value, total),
                 note=objective.fidelity_note,
             )
         )
     return rows
+
+
+def _share(value: float | None, total: float) -> float | None:
+    if value is None:
+        return None
+    return 100.0 * value / total if total > 0.0 else 0.0
 
 
 def structure_value_lines(attempt: Attempt) -> list[str]:

@@ -15,11 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bridge.backends.esapi import access, checkup, names
+from bridge.backends.esapi import checkup
 from bridge.backends.esapi.backend import Eclipse
-from bridge.backends.esapi.hosts import StandAlone
-from bridge.backends.esapi.site import SiteSettings, read_site
-from bridge.backends.esapi.thread import EsapiThread, OwnThread
+from bridge.backends.esapi.chart import names
+from bridge.backends.esapi.reach import access
+from bridge.backends.esapi.reach.hosts import StandAlone
+from bridge.backends.esapi.reach.site import SiteSettings, read_site
+from bridge.backends.esapi.reach.thread import EsapiThread, OwnThread
 from bridge.commands import CommandRefused
 from bridge.data_folder import default_folder
 from sim_tps.naming import tg263_name

@@ -21,10 +21,10 @@ from typing import Any
 import structlog
 
 from bridge import data_folder, logs
-from bridge.backends.esapi import access
-from bridge.backends.esapi.hosts import Host, InEclipse, StandAlone
-from bridge.backends.esapi.site import SiteRefused, SiteSettings, read_site
-from bridge.backends.esapi.thread import LentThread
+from bridge.backends.esapi.reach import access
+from bridge.backends.esapi.reach.hosts import Host, InEclipse, StandAlone
+from bridge.backends.esapi.reach.site import SiteRefused, SiteSettings, read_site
+from bridge.backends.esapi.reach.thread import LentThread
 from bridge.commands import CommandRefused, eclipse
 from bridge.commands.serving import PortTaken, require_free, token_file
 from bridge.commands.session_window import IDLE, Ledger, SessionWindow, Told, told

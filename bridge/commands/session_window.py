@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from bridge import model
 from bridge.backend import Backend, Monitor
-from bridge.backends.esapi import names
+from bridge.backends.esapi.chart import names
 from bridge.errors import BridgeError, NotFound, TpsUnavailable
 
 IDLE = "idle: waiting for the agent"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from bridge.backends.esapi import angles
-from bridge.backends.esapi.site import SiteSettings
+from bridge.backends.esapi.chart import angles
+from bridge.backends.esapi.reach.site import SiteSettings
 
 Angles = tuple[float, float, float]
 TABLE: list[tuple[Angles, Angles, Angles]] = [

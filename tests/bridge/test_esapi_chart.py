@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from bridge.backends.esapi import faults
-from bridge.backends.esapi.chart import Chart
-from bridge.backends.esapi.hosts import chosen_structure_set
+from bridge.backends.esapi.chart.chart import Chart
+from bridge.backends.esapi.chart.records import Records
+from bridge.backends.esapi.reach import faults
+from bridge.backends.esapi.reach.hosts import chosen_structure_set
+from bridge.backends.esapi.reach.site import SiteSettings
 from bridge.backends.esapi.recall import MOST_ANSWERS, Recall
-from bridge.backends.esapi.records import Records
-from bridge.backends.esapi.site import SiteSettings
 from bridge.errors import NotFound, TpsBusy, TpsRefused
 
 

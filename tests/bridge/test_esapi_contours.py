@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from bridge import errors
-from bridge.backends.esapi import contours, grids, volumes
-from bridge.backends.esapi.contours import enclosed, occupancy
-from bridge.backends.esapi.grids import Lattice, Origin
+from bridge.backends.esapi.reading import contours, grids, volumes
+from bridge.backends.esapi.reading.contours import enclosed, occupancy
+from bridge.backends.esapi.reading.grids import Lattice, Origin
 from sim_tps.geometry import Grid
 from sim_tps.importers.contours import plane_occupancy
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bridge import errors
-from bridge.backends.esapi import indices
+from bridge.backends.esapi.reading import indices
 from sim_tps import indices as reference
 from sim_tps.dvh import DoseVolume
 

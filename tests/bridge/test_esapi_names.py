@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.backends.esapi import names
+from bridge.backends.esapi.chart import names
 from bridge.errors import NotFound
 
 SEGMENT = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bridge import model
-from bridge.backends.esapi.objective_functions import EUD, FALL_OFF, MEAN, POINT, Content, to_function
-from bridge.backends.esapi.objective_ledger import ObjectiveLedger
+from bridge.backends.esapi.objectives.functions import EUD, FALL_OFF, MEAN, POINT, Content, to_function
+from bridge.backends.esapi.objectives.ledger import ObjectiveLedger
 
 
 def point(priority: float = 100.0, structure: str = "PTV", dose_gy: float = 60.0, volume: float = 95.0) -> Content:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from bridge import errors
-from bridge.backends.esapi import point_volumes
-from bridge.backends.esapi.point_volumes import PERCENT, RATIO
-from bridge.backends.esapi.records import SiteFacts
+from bridge.backends.esapi.chart.records import SiteFacts
+from bridge.backends.esapi.objectives import point_volumes
+from bridge.backends.esapi.objectives.point_volumes import PERCENT, RATIO
 
 
 class Refusal(Exception):

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from bridge import errors, model
-from bridge.backends.esapi import dose_info, normalizing, plans
-from bridge.backends.esapi.fluences import fluence_of
-from bridge.backends.esapi.optimizing import _Count
-from bridge.backends.esapi.records import PlanRecord
+from bridge.backends.esapi.chart.records import PlanRecord
+from bridge.backends.esapi.making import normalizing
+from bridge.backends.esapi.reading import dose_info, plans
+from bridge.backends.esapi.reading.fluences import fluence_of
+from bridge.backends.esapi.working.optimizing import _Count
 
 
 class Refusal(Exception):

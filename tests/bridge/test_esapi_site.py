@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bridge.backends.esapi.authoring import machines
 from bridge.backends.esapi.description import server_info
-from bridge.backends.esapi.site import SiteRefused, SiteSettings, only, read_site
+from bridge.backends.esapi.making.authoring import machines
+from bridge.backends.esapi.reach.site import SiteRefused, SiteSettings, only, read_site
 from bridge.errors import CapabilityMissing, TpsRefused
 
 

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bridge.backends.esapi import access, doses, faults
-from bridge.backends.esapi.thread import Escaped, Held, LentThread, OwnThread
+from bridge.backends.esapi.chart import doses
+from bridge.backends.esapi.reach import access, faults
+from bridge.backends.esapi.reach.thread import Escaped, Held, LentThread, OwnThread
 from bridge.errors import TpsRefused, TpsUnavailable
 
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bridge import errors, model
-from bridge.backends.esapi import copies, faults, plans
 from bridge.backends.esapi.backend import Eclipse
-from bridge.backends.esapi.thread import EsapiThread
+from bridge.backends.esapi.making import copies
+from bridge.backends.esapi.reach import faults
+from bridge.backends.esapi.reach.thread import EsapiThread
+from bridge.backends.esapi.reading import plans
 from bridge.commands import eclipse
 from tests.eclipse.emulated import LYING
 

@@ -1,9 +1,9 @@
 """A session from inside the emulated Eclipse, recorded: what was said, line by line, and what a person saw.
 
 The one idea: the same session twice, since a window has no lines and lines are no picture. Once with the plug-in's
-console, whose lines make the transcript; once with its form on a virtual display, where the mouse presses the buttons and
-pictures are taken. Both times the agent is started from the plug-in, plans the open plan, keeps its copy, and the person
-saves.
+console, whose lines make the transcript; once with its form on a virtual display, where the mouse presses the buttons
+and pictures are taken. Both times the agent is started from the plug-in, plans the open plan and keeps its copy, and
+the person saves.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def _site(place: Path) -> Iterator[Eclipse]:
 
 
 def _not_saved(site: Eclipse) -> list[str]:
-    """The person saved: the agent's copy must lie in the department's database, unapproved, beside the plan it is of."""
+    """The person saved: the agent's copy must lie in the database, unapproved, beside the plan it is of."""
     courses = {course["id"]: course["plans"] for course in site.saved()["courses"]}
     made = courses.get("BW_AGENT", [])
     if [plan["id"] for plan in courses["C1"]] != [PLAN]:

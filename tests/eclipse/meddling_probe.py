@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bridge import model
-from bridge.backends.esapi import access
 from bridge.backends.esapi.backend import Eclipse
-from bridge.backends.esapi.site import read_site
+from bridge.backends.esapi.reach import access
+from bridge.backends.esapi.reach.site import read_site
 from bridge.commands import eclipse
 from bridge.errors import BridgeError
 from tests.eclipse.emulated import PHANTOM, PLAN

@@ -1,7 +1,8 @@
 """Run by overhead.py in a process of its own: what the adapter adds to ESAPI's own time, as one JSON object.
 
-Every figure is taken twice in the same process: once as ESAPI alone needs it, called on its own thread, and once through
-the adapter's backend, as the server calls it. The emulation's time stands for ESAPI's and says nothing of Varian's.
+Every figure is taken twice in the same process: once as ESAPI alone needs it, called on its own thread, and once
+through the adapter's backend, as the server calls it. The emulation's time stands for ESAPI's and says nothing of
+Varian's.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from time import perf_counter
 from typing import Any
 
 from bridge import model
-from bridge.backends.esapi import access
 from bridge.backends.esapi.backend import Eclipse
-from bridge.backends.esapi.thread import OwnThread
+from bridge.backends.esapi.reach import access
+from bridge.backends.esapi.reach.thread import OwnThread
 from bridge.commands import eclipse
 
 CALLS, REPEATS = 5000, 5

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bridge.backends.esapi import access
+from bridge.backends.esapi.reach import access
 from tests.eclipse.emulated import LYING, ODD, PLAN
 
 RULES: dict[str, Callable[[World], None]] = {}

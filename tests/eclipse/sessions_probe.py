@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from bridge import errors, model
-from bridge.backends.esapi import access
 from bridge.backends.esapi.backend import Eclipse
-from bridge.backends.esapi.hosts import InEclipse
-from bridge.backends.esapi.thread import EsapiThread
+from bridge.backends.esapi.reach import access
+from bridge.backends.esapi.reach.hosts import InEclipse
+from bridge.backends.esapi.reach.thread import EsapiThread
 from bridge.client import Client, Retry, Session, connect
 from bridge.commands import eclipse, in_eclipse
 from bridge.commands.session_window import Ledger, SessionWindow, told

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bridge.backends.esapi import access
-from bridge.backends.esapi.site import read_site
-from bridge.backends.esapi.thread import OwnThread
+from bridge.backends.esapi.reach import access
+from bridge.backends.esapi.reach.site import read_site
+from bridge.backends.esapi.reach.thread import OwnThread
 from tests.eclipse.emulated import PHANTOM
 
 

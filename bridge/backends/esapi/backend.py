@@ -4,7 +4,7 @@ The one idea: a read runs on the ESAPI thread, or is answered from the last answ
 a write runs there and makes the last answers void; long work holds the thread, after the cheap facts of its plan have
 been read in for those who ask meanwhile. One patient is open at a time.
 
-Next: `bridge/backends/esapi/chart.py`, then `bridge/backends/esapi/plans.py`, a room.
+Next: `bridge/backends/esapi/chart/chart.py`, then `bridge/backends/esapi/reading/plans.py`, a room.
 """
 
 from __future__ import annotations
@@ -18,35 +18,21 @@ from typing import TypeVar
 
 from bridge import errors, model
 from bridge.backend import Monitor
-from bridge.backends.esapi import (
-    access,
-    authoring,
-    calculating,
-    contours,
-    copies,
-    dvh,
-    faults,
-    helpers,
-    metrics,
-    names,
-    normalizing,
-    objectives,
-    optimizing,
-    plans,
-    snapshots,
-    structures,
-    taking_back,
-    volumes,
-)
-from bridge.backends.esapi.chart import Chart
+from bridge.backends.esapi.chart import names
+from bridge.backends.esapi.chart.chart import Chart
+from bridge.backends.esapi.chart.records import Records, SiteFacts
 from bridge.backends.esapi.description import server_info
-from bridge.backends.esapi.faults import translated
-from bridge.backends.esapi.hosts import Host
+from bridge.backends.esapi.making import authoring, copies, helpers, normalizing, snapshots, taking_back
 from bridge.backends.esapi.memory import Memory
+from bridge.backends.esapi.objectives import stored as objectives
+from bridge.backends.esapi.reach import access, faults
+from bridge.backends.esapi.reach.faults import translated
+from bridge.backends.esapi.reach.hosts import Host
+from bridge.backends.esapi.reach.site import SiteSettings
+from bridge.backends.esapi.reach.thread import EsapiThread, Held
+from bridge.backends.esapi.reading import contours, dvh, metrics, plans, structures, volumes
 from bridge.backends.esapi.recall import Recall
-from bridge.backends.esapi.records import Records, SiteFacts
-from bridge.backends.esapi.site import SiteSettings
-from bridge.backends.esapi.thread import EsapiThread, Held
+from bridge.backends.esapi.working import calculating, optimizing
 
 T = TypeVar("T")
 Room = Callable[[Chart], T]

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bridge.backends.esapi import access, doses, hosts
-from bridge.backends.esapi.chart import EXTERNAL
-from bridge.backends.esapi.faults import translated
-from bridge.backends.esapi.site import SiteSettings
+from bridge.backends.esapi.chart import doses
+from bridge.backends.esapi.chart.chart import EXTERNAL
+from bridge.backends.esapi.reach import access, hosts
+from bridge.backends.esapi.reach.faults import translated
+from bridge.backends.esapi.reach.site import SiteSettings
 from bridge.errors import BridgeError
 
 _NEEDED: Mapping[str, Sequence[str]] = {

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from bridge import SPEC_VERSION, model
-from bridge.backends.esapi.site import ARC, SiteSettings
+from bridge.backends.esapi.reach.site import ARC, SiteSettings
 
 _ALWAYS: Mapping[str, str] = {
     "normalization.coverage": "YES",

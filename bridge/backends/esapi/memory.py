@@ -16,9 +16,9 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bridge import model
-from bridge.backends.esapi.objective_functions import Content
-from bridge.backends.esapi.objective_ledger import ObjectiveLedger
-from bridge.backends.esapi.records import PlanRecord
+from bridge.backends.esapi.chart.records import PlanRecord
+from bridge.backends.esapi.objectives.functions import Content
+from bridge.backends.esapi.objectives.ledger import ObjectiveLedger
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""Rooms that write: copies, plans, helper structures, normalisations, snapshots."""

@@ -1,0 +1,1 @@
+"""Rooms that read: plans, structures, doses, DVHs, metrics, voxels, contours."""

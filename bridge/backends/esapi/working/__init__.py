@@ -1,0 +1,1 @@
+"""Long work: optimising and calculating, with stages while it runs and reasons when it fails."""
