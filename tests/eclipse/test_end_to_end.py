@@ -206,15 +206,12 @@ def test_the_published_m2m_is_refused(name: str, own_eclipse: Callable[..., Ecli
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "protocol", "planner"), [
     ("brain-srs", "brain-srs", "rules"),
-    ("head-and-neck", "hn-70-63-56", "rules"),
     ("prostate", "prostate-79.2", "rules"),
-    ("liver", "liver-50x5", "rules"),
-    ("prostate", POINTS, "static"),
 ])  # fmt: skip
 def test_packaged_protocols_give_nearly_the_same_metrics(
     case: str, protocol: str, planner: str, own_eclipse: Callable[..., Eclipse], tmp_path: Path
 ) -> None:
-    """Fine grids, non-coplanar beams, several dose levels with their union, cropped organs and PRVs."""
+    """Fine grids, non-coplanar beams and helpers made by set operations change a goal by less than is noticeable."""
     told = ("--protocol", protocol, "--planner", planner, "--max-attempts", "2")
     simulated = commanded.simulated(tmp_path / "simulated", case, *told)
     commanded.furnish(tmp_path / "site" / "hospital", protocol, case)
