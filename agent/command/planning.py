@@ -308,14 +308,17 @@ def _save(session: Session, pending: model.PendingChanges, reason: str) -> None:
 def _claimed(request: Request) -> Iterator[Path]:
     """The folder of the run; taken away again where nothing came to lie in it.
 
-    A server's log alone is something only where it may explain a failure, not where the person is told what to write.
+    A server's log and a trace without an attempt are something only where they may explain a failure, not where the
+    person is told what to write.
     """
     folder = claim(request.out or _new_folder(request))
     try:
         yield folder
     except (UsageError, PreparationError):
-        if [entry.name for entry in folder.iterdir()] == [run_folder.SERVER_LOG]:
-            (folder / run_folder.SERVER_LOG).unlink()
+        left = list(folder.iterdir())
+        if {entry.name for entry in left} <= {run_folder.SERVER_LOG, run_folder.TRACE}:
+            for entry in left:
+                entry.unlink()
         raise
     finally:
         if not any(folder.iterdir()):

@@ -89,7 +89,8 @@ def token_file(path: Path) -> Iterator[Callable[[str], None]]:
 def require_free(port: int) -> None:
     """gRPC would share the port with another server of the same user, and calls would go to either."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)  # Windows lets others in without the first
+        probe.setsockopt(socket.SOL_SOCKET, alone, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:

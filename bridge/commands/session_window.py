@@ -33,6 +33,7 @@ class SessionWindow:
     def __init__(self, window: Any) -> None:
         self._window = window
         self._told: dict[str, str] = {}
+        self._is_breathless = False
 
     @property
     def closed(self) -> bool:
@@ -50,8 +51,17 @@ class SessionWindow:
             self._window.Show(what, value)
 
     def breathe(self) -> None:
-        """Give Eclipse's own window a turn; on the thread that Eclipse lent."""
-        self._window.Breathe()
+        """Give Eclipse's own window a turn; on the thread that Eclipse lent.
+
+        A window that cannot be given one stands still until the end; the session goes on, and ends in order.
+        """
+        if self._is_breathless:
+            return
+        try:
+            self._window.Breathe()
+        except Exception as error:
+            self._is_breathless = True
+            self.say(f"Eclipse's window gets no turns any more ({error}); it answers again when the session has ended.")
 
 
 @dataclass
@@ -145,6 +155,7 @@ class Told:
         self._window = window
         self._ledger = ledger
         self._ending = threading.Event()
+        self._is_held = False
         self._person_saves = "commit.by-person" in backend.info().capabilities
         self.busy = False
         """Whether a long calculation runs."""
@@ -158,8 +169,9 @@ class Told:
 
     def begin(self, patient: str) -> None:
         self._do("taking the patient for writing", lambda: self._backend.begin(patient))
-        self._ledger.begun = True
-        self._tell("an agent has taken the patient for writing")
+        if not self._is_held:  # a session begins anew after each commit
+            self._tell("an agent has taken the patient for writing")
+        self._is_held = self._ledger.begun = True
         self._window.show("state", HELD)
 
     def commit(self, patient: str) -> None:
@@ -169,6 +181,7 @@ class Told:
 
     def discard(self, patient: str) -> None:
         self._do("taking back", lambda: self._backend.discard(patient), also_while_ending=True)
+        self._is_held = False
         left = self._backend.left_behind if self._person_saves else {}
         self._ledger.discard(left)
         self._tell(_taken_back(left))

@@ -15,6 +15,7 @@ from typing import Any
 
 from bridge import model
 from bridge.backend import Backend
+from bridge.errors import NotFound
 from bridge.model import ChangeKind
 
 DELETED = frozenset({ChangeKind.PLAN_DELETED, ChangeKind.STRUCTURE_DELETED})
@@ -44,13 +45,23 @@ def pending(backend: Backend, patient: str, changed: Mapping[str, ChangeKind]) -
             structure = structures[resource]
             summary, content = _of_structure(structure), asdict(structure)
             etags[resource] = ""
+        elif (found := _found(backend, resource)) is None:
+            summary = "gone: removed in the TPS's own window"
         else:
-            plan, objectives = backend.plan(resource), backend.objectives(resource)
+            plan, objectives = found
             summary, content = _of_plan(plan, objectives), [asdict(plan), [asdict(each) for each in objectives]]
             etags[resource] = plan.etag
         changes.append(model.Change(kind, resource, summary))
         contents.append([kind.name, resource, content])
     return Pending(tuple(changes), _digest(contents), etags)
+
+
+def _found(backend: Backend, plan: str) -> tuple[model.Plan, Sequence[model.Objective]] | None:
+    """The plan and its objectives; None where a person removed it meanwhile."""
+    try:
+        return backend.plan(plan), backend.objectives(plan)
+    except NotFound:
+        return None
 
 
 def _of_plan(plan: model.Plan, objectives: Sequence[model.Objective]) -> str:

@@ -189,6 +189,23 @@ async def test_commit_of_another_state_saves_nothing() -> None:
 
 
 @on_a_loop
+async def test_plan_that_a_person_removed_does_not_hold_up_the_others() -> None:
+    """What is gone from the TPS is shown as gone, and the rest of the session can still be saved."""
+    backend = ToyBackend()
+    async with serving(backend) as raw:
+        session = await raw.open()
+        gone, kept = await raw.copy(session), await raw.copy(session)
+        backend.someone_removes(gone.name)
+        pending = (await raw.call("GetPendingChanges", session=session)).pending
+        assert {change.resource: "gone" in change.summary for change in pending.changes} == {
+            gone.name: True,
+            kept.name: False,
+        }
+        await raw.call("CommitSession", write=write(session), digest=pending.digest)
+        assert kept.name in await raw.plans()
+
+
+@on_a_loop
 async def test_commit_waits_for_a_person_where_one_is_required() -> None:
     """With commit.confirmation REQUIRED, a commit needs ConfirmChanges of exactly its digest."""
     backend = ToyBackend(capabilities={"commit.confirmation": "REQUIRED"})

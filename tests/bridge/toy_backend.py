@@ -325,6 +325,10 @@ class ToyBackend:
     def close(self) -> None:
         self.closed = True
 
+    def someone_removes(self, plan: str) -> None:
+        """As a person does in the TPS's own window."""
+        del self._world(_patient_of(plan)).plans[plan]
+
     def someone_changes(self, plan: str) -> None:
         """What a person does in the TPS's own window, behind the bridge's back."""
         self._touch(plan)
