@@ -510,6 +510,7 @@ def test_points_know_whether_they_are_inside(planned: Case) -> None:
 # keeping ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_saved_plan_outlives_the_process_with_its_dose(tmp_path: Path, open_case: OpenCase) -> None:
     """After save and a kill a new process gives the same record, the same DVH, and goes on from the fluence."""
     make_tg119(tmp_path)
@@ -566,6 +567,7 @@ def test_old_doses_make_room_and_are_still_there(tmp_path: Path, monkeypatch: py
     assert hospital.Hospital(tmp_path).open("W").thing(handles[1], sim.Dose).gy.max() == 1.0
 
 
+@pytest.mark.slow
 def test_a_killed_save_leaves_the_old_record(tmp_path: Path, open_case: OpenCase) -> None:
     """A process that dies while the record takes its place loses the new one only; the next save works."""
     make_tg119(tmp_path)

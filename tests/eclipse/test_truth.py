@@ -189,6 +189,7 @@ def test_angles_are_iec_61217_whatever_eclipse_speaks(scale: str, made_by_hand: 
         ("IEC61217", "VarianStandard", (150.0, 160.0, 190.0)),
     ],
 )
+@pytest.mark.slow
 def test_a_site_that_names_the_wrong_scale_is_seen(
     site: str, spoken: str, seen: tuple[float, ...], made_by_hand: Callable[[str, str], Eclipse]
 ) -> None:
