@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,9 +63,7 @@ namespace VMS.TPS.Common.Model.API {
 
 
 @pytest.fixture(scope="module")
-def assemblies(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if shutil.which("mcs") is None or shutil.which("mono") is None:
-        pytest.skip("no Mono here: apt-get install mono-mcs mono-runtime libmono-2.0-1 mono-devel")
+def assemblies(esapi: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("assemblies")
     _compile(folder, "VMS.TPS.Common.Model.Types", TYPES)
     _compile(folder, "VMS.TPS.Common.Model.API", API, "VMS.TPS.Common.Model.Types.dll", "System.dll")

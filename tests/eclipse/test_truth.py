@@ -199,12 +199,10 @@ def test_a_site_that_names_the_wrong_scale_is_seen(
         assert _angles(client, find(client, LYING), "Turned") == [seen]
 
 
-def test_jaws_turn_with_the_collimator(eclipse: Eclipse, own_eclipse: Callable[..., Eclipse]) -> None:
+def test_jaws_turn_with_the_collimator(stand_alone: Eclipse, own_eclipse: Callable[..., Eclipse]) -> None:
     """With the gantry up, a target on the patient's left lies towards +x, and the collimator turns above it."""
-    if eclipse.in_eclipse:
-        pytest.skip("plans are not made in Eclipse")
     widest = {0.0: "x2", 90.0: "y1", 180.0: "x1", 270.0: "y2"}
-    used = own_eclipse(eclipse.profile)
+    used = own_eclipse(stand_alone.profile)
     with used.client() as client, writing(client, find(client, LYING)) as session:
         left = by_label(session, find(client, LYING))["Left"].name
         prescription = model.Prescription(25, (model.TargetPrescription(left, 50.0),))
@@ -348,12 +346,10 @@ def _all_doses(client: Client) -> dict[str, Sequence[float]]:
 
 
 def test_a_prescription_is_a_total_and_the_database_has_it_per_fraction(
-    eclipse: Eclipse, own_eclipse: Callable[..., Eclipse]
+    stand_alone: Eclipse, own_eclipse: Callable[..., Eclipse]
 ) -> None:
     """60 Gy in 20 fractions are made as 3 Gy a fraction and told as 60 Gy."""
-    if eclipse.in_eclipse:
-        pytest.skip("plans are not made in Eclipse")
-    used = own_eclipse(eclipse.profile)
+    used = own_eclipse(stand_alone.profile)
     with used.client() as client, writing(client, find(client, LYING)) as session:
         here = find(client, LYING)
         target = by_label(session, here)["PTV"].name
