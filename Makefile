@@ -50,8 +50,9 @@ planners: .venv/.dev  ## every planner against scripted models, faults, equal bu
 	$(BIN)/python -m tests.planners
 
 esapi: .venv/.dev  ## compile the emulated Eclipse and the plug-in; installs Mono as root on Debian, else says what is left out
-	@if ! command -v mcs >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Mono is missing, and the emulated Eclipse needs it. Installing: $(MONO)"; \
+	@missing=$$(for program in mcs Xvfb xdotool import; do command -v $$program >/dev/null || echo $$program; done); \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "The emulated Eclipse needs what is not here ($$(echo $$missing)). Installing: $(MONO)"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(MONO) >/dev/null || true; \
 	fi
 	@if command -v mcs >/dev/null; then \
