@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TOOLS := .tools/bin
-MONO := mono-mcs mono-runtime libmono-2.0-1 mono-devel xvfb xdotool libgdiplus imagemagick
+MONO := mono-mcs mono-runtime libmono-2.0-1 mono-devel xvfb xdotool libgdiplus imagemagick fonts-dejavu-core
 
 .PHONY: help demo test test-all check types lint imports proto-check proto fix bench accuracy planners esapi eclipse clean
 

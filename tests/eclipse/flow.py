@@ -25,7 +25,7 @@ from tests.eclipse.emulated import PHANTOM, PLAN, Eclipse, Profile, models
 
 PROFILE = Profile("in-eclipse", "18.0", "Gy")
 PROGRAMS = ("Xvfb", "xdotool", "import")
-INSTALL = "apt-get install -y --no-install-recommends xvfb xdotool imagemagick libgdiplus"
+INSTALL = "apt-get install -y --no-install-recommends xvfb xdotool imagemagick libgdiplus fonts-dejavu-core"
 BEAMS_DEG = (0, 40, 80, 120, 160, 200, 240, 280, 320)
 TITLE = "agent session"
 LIMIT_S = 240.0
